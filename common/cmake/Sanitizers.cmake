@@ -1,0 +1,16 @@
+# sb::sanitize: compiled and linked into every target of ours.
+# A finding ends the program (no recovery), so that a test cannot pass over it.
+option(SB_FUZZER "Link the fuzz targets with libFuzzer (clang only)" OFF)
+add_library(sb_sanitize INTERFACE)
+add_library(sb::sanitize ALIAS sb_sanitize)
+if(SB_SANITIZE)
+  set(sb_sanitize_flags -fsanitize=${SB_SANITIZE} -fno-sanitize-recover=all)
+  if(SB_FUZZER)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+      message(FATAL_ERROR "SB_FUZZER needs clang: cmake --preset fuzz")
+    endif()
+    target_compile_options(sb_sanitize INTERFACE -fsanitize=fuzzer-no-link)
+  endif()
+  target_compile_options(sb_sanitize INTERFACE ${sb_sanitize_flags} -fno-omit-frame-pointer)
+  target_link_options(sb_sanitize INTERFACE ${sb_sanitize_flags})
+endif()

@@ -1,0 +1,32 @@
+# How a target of ours is made, so that no folder repeats the flags.
+
+# sb_flags(target): language level and flag sets of every target.
+function(sb_flags target)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_link_libraries(${target} PRIVATE sb::warnings sb::sanitize sb::hardening)
+endfunction()
+
+# sb_library(name SOURCES ... LIBS ...): a static library; LIBS reach those who link it.
+# Without sources it is a name to hang the LIBS on.
+function(sb_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
+  if(arg_SOURCES)
+    add_library(${name} STATIC ${arg_SOURCES})
+    target_include_directories(${name} PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}")
+    target_link_libraries(${name} PUBLIC ${arg_LIBS})
+    sb_flags(${name})
+  else()
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE
+      "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}")
+    target_link_libraries(${name} INTERFACE ${arg_LIBS})
+  endif()
+endfunction()
+
+# sb_executable(name SOURCES ... LIBS ...)
+function(sb_executable name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBS})
+  sb_flags(${name})
+endfunction()

@@ -1,0 +1,84 @@
+# The functions that register a test. A target per kind builds what that kind needs:
+# unit_tests, thread_tests, sim_tests, fuzz_tests, daemons.
+foreach(kind unit_tests thread_tests sim_tests fuzz_tests daemons)
+  add_custom_target(${kind})
+endforeach()
+foreach(daemon edge_agent cloud_ingest)
+  if(TARGET ${daemon})
+    add_dependencies(daemons ${daemon})
+  endif()
+endforeach()
+
+# Findings go to stderr and end the program; an odd allocation is an error to handle, not a crash.
+set(sb_test_environment
+  "ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1"
+  "UBSAN_OPTIONS=print_stacktrace=1"
+  "TSAN_OPTIONS=suppressions=${CMAKE_CURRENT_LIST_DIR}/lib/tsan.supp"
+  "SB_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+
+function(sb_test_properties name label timeout)
+  math(EXPR limit "${timeout} * ${SB_TIMEOUT_FACTOR}")
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${label}" SKIP_RETURN_CODE 77 TIMEOUT ${limit}
+    ENVIRONMENT "${sb_test_environment}")
+endfunction()
+
+# sb_unit_test(name LIBS ... [SOURCES more.c ...] [TIMEOUT s] [THREADS] [SERIAL])
+#   builds unit/test_<name>.c with cmocka and registers unit.<name>
+function(sb_unit_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS;SERIAL" "TIMEOUT" "LIBS;SOURCES")
+  sb_executable(test_${name} SOURCES unit/test_${name}.c ${arg_SOURCES}
+    LIBS ${arg_LIBS} PkgConfig::cmocka)
+  set_target_properties(test_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  target_include_directories(test_${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+  add_test(NAME unit.${name} COMMAND test_${name})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 60)
+  endif()
+  set(labels unit)
+  add_dependencies(unit_tests test_${name})
+  if(arg_THREADS)
+    list(APPEND labels threads)
+    add_dependencies(thread_tests test_${name})
+  endif()
+  sb_test_properties(unit.${name} "${labels}" ${arg_TIMEOUT})
+  if(arg_SERIAL)
+    set_tests_properties(unit.${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
+
+# sb_sim_test(name TARGET program [ARGS ...] [TIMEOUT s])
+#   registers sim.<name>, a run of a simulator program made with sb_executable
+function(sb_sim_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TARGET;TIMEOUT" "ARGS")
+  add_test(NAME sim.${name} COMMAND ${arg_TARGET} ${arg_ARGS})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_dependencies(sim_tests ${arg_TARGET})
+  sb_test_properties(sim.${name} sim ${arg_TIMEOUT})
+endfunction()
+
+# sb_system_test(name [TIMEOUT s] [SERIAL])
+#   registers system.<name> for system/test_<name>.py; a file of which every case was skipped
+#   counts as skipped
+function(sb_system_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "")
+  if(NOT TARGET edge_agent OR NOT TARGET cloud_ingest)
+    return()
+  endif()
+  add_test(NAME system.${name}
+    COMMAND /usr/bin/python3 -m pytest -q -rs --color=no -p no:cacheprovider
+      "--junitxml=${CMAKE_BINARY_DIR}/pytest/${name}.xml" "test_${name}.py"
+    WORKING_DIRECTORY "${CMAKE_CURRENT_LIST_DIR}/system")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  sb_test_properties(system.${name} system ${arg_TIMEOUT})
+  set_property(TEST system.${name} APPEND PROPERTY ENVIRONMENT
+    "SB_EDGE_AGENT=$<TARGET_FILE:edge_agent>" "SB_CLOUD_INGEST=$<TARGET_FILE:cloud_ingest>")
+  set_tests_properties(system.${name} PROPERTIES SKIP_REGULAR_EXPRESSION "\n[0-9]+ skipped in ")
+  if(arg_SERIAL)
+    set_tests_properties(system.${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
