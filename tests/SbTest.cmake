@@ -82,3 +82,9 @@ function(sb_system_test name)
     set_tests_properties(system.${name} PROPERTIES RUN_SERIAL ON)
   endif()
 endfunction()
+
+# sb_lint_test(name script [args ...]): a check of the sources, registered as lint.<name>
+function(sb_lint_test name)
+  add_test(NAME lint.${name} COMMAND ${ARGN})
+  sb_test_properties(lint.${name} lint 600)
+endfunction()

@@ -30,3 +30,10 @@ function(sb_executable name)
   target_link_libraries(${name} PRIVATE ${arg_LIBS})
   sb_flags(${name})
 endfunction()
+
+# sb_daemon(name component SOURCES ... LIBS ...): a program that is installed; built as bin/<name>.
+function(sb_daemon name component)
+  sb_executable(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_SBINDIR}" COMPONENT ${component})
+endfunction()

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# clang-tidy over every source of a build folder's compile_commands.json; the checks stand in .clang-tidy.
+# usage: check-tidy.sh BUILD_DIR        exit status 1 if anything was found, 77 without clang-tidy
+set -uo pipefail
+build=${1:?usage: check-tidy.sh BUILD_DIR}
+command -v clang-tidy >/dev/null || { echo "clang-tidy is not installed"; exit 77; }
+
+mapfile -t sources < <(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" | sort -u)
+[ ${#sources[@]} -gt 0 ] || { echo "no sources in $build/compile_commands.json"; exit 1; }
+
+printf '%s\0' "${sources[@]}" |
+  xargs -0 -n 1 -P "$(nproc)" clang-tidy -p "$build" --quiet \
+    --extra-arg=-Wno-unknown-warning-option 2>/dev/null
+status=$?
+echo "clang-tidy: ${#sources[@]} files"
+exit $((status != 0))
