@@ -1,0 +1,52 @@
+#ifndef EDGE_ENQUEUE_H
+#define EDGE_ENQUEUE_H
+
+#include "edge_agent/outbox.h"
+
+/* Stage 1: what an application gives → chunks in the outbox. Used by `put`, `import`, the
+ * collector, the control socket, and (later) the application library. Success means committed
+ * (FULL). */
+
+struct enqueue_switches {
+    bool enabled, sync_sensors, sync_history, sync_settings; /* off: kept on the device only */
+    uint64_t max_record_bytes;                               /* SB_RECORD_MAX_BYTES */
+};
+
+struct enqueue;
+/* device_boot: kernel boot id or "". Borrows ob. */
+struct enqueue *enqueue_new(struct outbox *ob, const struct enqueue_switches *switches,
+                            const char *device_boot);
+void enqueue_free(struct enqueue *eq); /* what was added and not committed is rolled back */
+
+struct enqueue_receipt {
+    bool queued; /* false: stored locally only (a switch is off) */
+    bool repeat; /* this id was there before, with the same content */
+    char op_id[SB_ID_MAX + 1];
+    struct sb_stream stream;
+    char epoch[SB_EPOCH_LEN + 1];
+    uint64_t seq; /* 0 when not queued */
+};
+
+/* Checks one record (a JSON object) strictly and adds it to the open group: joins the last chunk
+ * when stream and fields are equal and the limits allow. sensors: members become fields and a row,
+ * "ts" first (stamped when absent; RFC 3339 checked). history: command_id required, created_at
+ * stamped when absent, hlc added; a copy goes to the local history. id: of --id or "" ; the member
+ * "id" of a sensor record given on stdin is cut out by the caller.
+ * Errors name what is wrong (bad_json, missing_field, bad_value, too_large, bad_id, ...) and leave
+ * the group as it was; SB_EID_REUSED likewise. */
+int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb_span record,
+                   struct sb_span id, struct sb_now now, struct enqueue_receipt *receipt,
+                   struct sb_err *err);
+
+/* A whole settings document (V2: base from the local state), replacing the local one. */
+int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
+                     struct sb_span id, struct sb_now now, struct sb_rng *rng,
+                     struct enqueue_receipt *receipt, struct sb_err *err);
+
+/* Commits the group. Receipts of its records hold from now on (numbers are final only after this).
+ * On error nothing of the group is stored, as far as anyone can know. */
+int enqueue_commit(struct enqueue *eq, struct sb_err *err);
+void enqueue_rollback(struct enqueue *eq);
+size_t enqueue_open_records(const struct enqueue *eq); /* in the group now */
+
+#endif
