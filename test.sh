@@ -63,7 +63,7 @@ run() {
   stage "test $2 ($1)"
   rm -rf "build/$1/pytest"
   ctest --test-dir "build/$1" "${options[@]}" --output-junit "$root/$results/$1.$2.xml" |
-    grep -vE '^(Internal ctest|Test project| +Start |Label Time|Total Test time|[a-z]+ += )|^$|tests passed|^The following|^Errors while'
+    grep -vE '^(Internal ctest|Test project| +Start |Label Time|Total Test time|[a-z]+ += )|^$|tests passed|^The following|^Errors while|^Looked in|^\S*/(test|fuzz)_\w+$'
 }
 
 if [ -n "$install" ]; then

@@ -3,13 +3,15 @@
 # usage: check-tidy.sh BUILD_DIR        exit status 1 if anything was found, 77 without clang-tidy
 set -uo pipefail
 build=${1:?usage: check-tidy.sh BUILD_DIR}
+here=$(dirname "$0")
 command -v clang-tidy >/dev/null || { echo "clang-tidy is not installed"; exit 77; }
 
-mapfile -t sources < <(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" | sort -u)
+mapfile -t sources < <(/usr/bin/python3 "$here/lib/compile_db.py" "$build" "$build/tidy")
 [ ${#sources[@]} -gt 0 ] || { echo "no sources in $build/compile_commands.json"; exit 1; }
 
+# The largest files first, so that the last processor to finish is not the one with the largest.
 printf '%s\0' "${sources[@]}" |
-  xargs -0 -n 1 -P "$(nproc)" clang-tidy -p "$build" --quiet \
+  xargs -0 -n 1 -P "$(nproc)" clang-tidy -p "$build/tidy" --quiet \
     --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 status=$?
 echo "clang-tidy: ${#sources[@]} files"

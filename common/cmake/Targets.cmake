@@ -23,6 +23,25 @@ function(sb_library name)
   endif()
 endfunction()
 
+# sb_switched_library(name OF library LIBS ...): the same sources once more, with SB_RULE_SWITCHES
+# (common/rules.h). For the simulator alone; built only where something links it.
+function(sb_switched_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "OF" "SOURCES;LIBS")
+  get_target_property(type ${arg_OF} TYPE)
+  if(type STREQUAL INTERFACE_LIBRARY)
+    sb_library(${name} LIBS ${arg_LIBS})
+    return()
+  endif()
+  get_target_property(folder ${arg_OF} SOURCE_DIR)
+  get_target_property(sources ${arg_OF} SOURCES)
+  list(TRANSFORM sources PREPEND "${folder}/")
+  sb_library(${name} SOURCES ${sources} ${arg_SOURCES} LIBS ${arg_LIBS})
+  set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  target_include_directories(${name} PUBLIC "${folder}")
+  target_compile_definitions(${name} PUBLIC SB_RULE_SWITCHES
+    $<TARGET_PROPERTY:${arg_OF},INTERFACE_COMPILE_DEFINITIONS>)
+endfunction()
+
 # sb_executable(name SOURCES ... LIBS ...)
 function(sb_executable name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
