@@ -42,29 +42,42 @@ else
   configure_options+=(-DSB_TIMEOUT_FACTOR=1)
 fi
 
-# build PRESET TARGET...: a failure is a result of its own; what was built is tested all the same.
-build() {
-  local preset=$1
-  shift
-  stage "build $preset"
+# wanted PRESET LABELS: whether any of these tests is to run; says so before the build.
+wanted() {
+  [ -z "$only" ] ||
+    [ "$(ctest --test-dir "build/$1" -N -L "^($2)\$" -R "$only" 2>/dev/null |
+      sed -n 's/^Total Tests: //p')" != 0 ]
+}
+
+# check PRESET LABELS JOBS [TARGET...]: configures, builds the targets and runs the tests of these
+# labels. A build that fails is a result of its own; what was built is tested all the same. The
+# outcomes are read from the result file.
+check() {
+  local preset=$1 labels=$2 parallel=$3 options
+  shift 3
   if ! cmake --preset "$preset" "${configure_options[@]}" >"$results/configure-$preset.log" 2>&1; then
     cat "$results/configure-$preset.log"
     echo "configure $preset" >>"$results/broken"
-  elif [ $# -gt 0 ] && ! ninja -C "build/$preset" -k 0 --quiet "$@"; then
-    echo "build $preset" >>"$results/broken"
+    return
   fi
+  wanted "$preset" "$labels" || return
+  if [ $# -gt 0 ]; then
+    stage "build $preset: $*"
+    ninja -C "build/$preset" -k 0 --quiet "$@" || echo "build $preset" >>"$results/broken"
+  fi
+  options=(-L "^($labels)\$" -j "$parallel" --output-on-failure --no-tests=ignore)
+  [ -z "$only" ] || options+=(-R "$only")
+  stage "test ${labels//|/, } ($preset)"
+  rm -rf "build/$preset/pytest"
+  ctest --test-dir "build/$preset" "${options[@]}" --output-junit "$root/$results/$preset.$labels.xml" 2>&1 |
+    grep -vE "$noise"
+  [ -s "$results/$preset.$labels.xml" ] || echo "ctest $labels in $preset" >>"$results/broken"
 }
 
-# run PRESET LABELS JOBS: the tests of these labels; their outcome is read from the result file.
-run() {
-  local options=(-L "^($2)\$" -j "$3" --output-on-failure --no-tests=ignore)
-  [ -f "build/$1/CTestTestfile.cmake" ] || return 0
-  [ -z "$only" ] || options+=(-R "$only")
-  stage "test $2 ($1)"
-  rm -rf "build/$1/pytest"
-  ctest --test-dir "build/$1" "${options[@]}" --output-junit "$root/$results/$1.$2.xml" |
-    grep -vE '^(Internal ctest|Test project| +Start |Label Time|Total Test time|[a-z]+ += )|^$|tests passed|^The following|^Errors while|^Looked in|^\S*/(test|fuzz)_\w+$'
-}
+# What ctest and pytest say beside the results.
+noise='^(Internal ctest|Test project| +Start |Label Time|Total Test time|[a-z]+ += )|^$|tests passed'
+noise+='|^The following|^Errors while|^Looked in|^(Unable to|Could not) find executable|^-+ generated xml'
+noise+='|^\S*/(test|fuzz|sim)_\w+$|^\s+[0-9]+ - \S+ \('
 
 if [ -n "$install" ]; then
   stage 'packages'
@@ -74,18 +87,14 @@ fi
 rm -rf "$results"
 mkdir -p "$results"
 
-build dev
-run dev lint 1
-build asan unit_tests fuzz_tests
-run asan 'unit|fuzz' "$jobs"
-build tsan thread_tests
-run tsan threads "$jobs"
-build ci all sim_tests
-run ci sim "$jobs"
-run ci system "$jobs"
+check dev lint 1
+check asan 'unit|fuzz' "$jobs" unit_tests fuzz_tests
+check tsan threads "$jobs" thread_tests
+check ci sim "$jobs" sim_tests
+check ci system "$jobs" daemons
 stage ''
 
 printf '%s\n' "${stage_times[@]}" >"$results/stages"
 report=()
-[ -z "$long" ] || report=(--report tests/REPORT-long.md)
+[ -z "$long" ] || [ -n "$only" ] || report=(--report tests/REPORT-long.md)
 /usr/bin/python3 tests/lib/summary.py "$results" "${report[@]}"

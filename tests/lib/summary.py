@@ -18,6 +18,9 @@ import sys
 import xml.etree.ElementTree as ET
 
 
+NO_NOTE = {"skipped": "no reason given", "failed": "its output is above"}
+
+
 class Result:
     def __init__(self, name, outcome, seconds, note=""):
         self.name = name
@@ -83,7 +86,7 @@ def read_all(folder):
     broken = os.path.join(folder, "broken")
     if os.path.exists(broken):
         with open(broken) as file:
-            results += [Result(line.strip(), "failed", 0.0, "see above") for line in file]
+            results += [Result(line.strip(), "failed", 0.0) for line in file]
     for entry in sorted(os.listdir(folder)):
         if entry.endswith(".xml"):
             results += read_run(os.path.join(folder, entry))
@@ -142,7 +145,7 @@ def main():
         if chosen:
             print(f"\n{title}")
         for result in chosen:
-            print(f"  {result.name}: {result.note or 'no reason given'}")
+            print(f"  {result.name}: {result.note or NO_NOTE[outcome]}")
     count = {outcome: sum(result.outcome == outcome for result in results)
              for outcome in ("passed", "failed", "skipped")}
     closing = f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped"
