@@ -1,0 +1,154 @@
+#include "json_read.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "envelope.h"
+#include "ids.h"
+#include "json_text.h"
+
+const struct sb_json_limits sb_wire_limits = {SB_PAYLOAD_MAX_BYTES, SB_JSON_MAX_DEPTH,
+                                              SB_JSON_MAX_NODES};
+
+void sb_json_pick(struct sb_span object, struct sb_json_field *fields, size_t count)
+{
+    struct sb_json_iter iter;
+    struct sb_span key, value;
+    char text[64];
+
+    for (size_t i = 0; i < count; i++)
+        fields[i].value = (struct sb_span){NULL, 0};
+    sb_json_iter_init(&iter, object);
+    while (sb_json_next_member(&iter, &key, &value)) {
+        if (!sb_json_copy(key, text, sizeof(text)))
+            continue;
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(fields[i].key, text) == 0)
+                fields[i].value = value;
+    }
+}
+
+bool sb_field_given(const struct sb_json_field *field)
+{
+    return field->value.len > 0 && sb_json_type_of(field->value) != SB_JSON_NULL;
+}
+
+static int missing(const struct sb_json_field *field, struct sb_err *err)
+{
+    return sb_fail(err, SB_EMISSING_FIELD, "%s: missing", field->key);
+}
+
+int sb_field_type(const struct sb_json_field *field, enum sb_json_type type, struct sb_err *err)
+{
+    static const char *const names[] = {
+        [SB_JSON_NULL] = "null",        [SB_JSON_FALSE] = "false",     [SB_JSON_TRUE] = "true",
+        [SB_JSON_NUMBER] = "a number",  [SB_JSON_STRING] = "a string", [SB_JSON_ARRAY] = "an array",
+        [SB_JSON_OBJECT] = "an object",
+    };
+
+    if (field->value.len == 0)
+        return missing(field, err);
+    if (sb_json_type_of(field->value) != type)
+        return sb_fail(err, SB_EBAD_TYPE, "%s: not %s", field->key, names[type]);
+    return 0;
+}
+
+int sb_field_u64(const struct sb_json_field *field, uint64_t min, uint64_t max, uint64_t *out,
+                 struct sb_err *err)
+{
+    int rc = sb_field_type(field, SB_JSON_NUMBER, err);
+
+    if (rc < 0)
+        return rc;
+    if (!sb_json_u64(field->value, out) || *out < min || *out > max)
+        return sb_fail(err, SB_EBAD_VALUE, "%s: not a whole number from %llu to %llu", field->key,
+                       (unsigned long long)min, (unsigned long long)max);
+    return 0;
+}
+
+int sb_field_bool(const struct sb_json_field *field, bool *out, struct sb_err *err)
+{
+    enum sb_json_type type;
+
+    if (field->value.len == 0)
+        return missing(field, err);
+    type = sb_json_type_of(field->value);
+    if (type != SB_JSON_TRUE && type != SB_JSON_FALSE)
+        return sb_fail(err, SB_EBAD_TYPE, "%s: not true or false", field->key);
+    *out = type == SB_JSON_TRUE;
+    return 0;
+}
+
+int sb_field_text(const struct sb_json_field *field, char *out, size_t size, struct sb_err *err)
+{
+    int rc = sb_field_type(field, SB_JSON_STRING, err);
+
+    if (rc < 0)
+        return rc;
+    if (!sb_json_copy(field->value, out, size))
+        return sb_fail(err, SB_ETOO_LARGE, "%s: longer than %zu bytes", field->key, size - 1);
+    return 0;
+}
+
+int sb_field_time(const struct sb_json_field *field, int64_t *wall_us, struct sb_err *err)
+{
+    char text[SB_TIME_TEXT * 2];
+    int rc = sb_field_text(field, text, sizeof(text), err);
+
+    if (rc < 0)
+        return rc;
+    if (!sb_time_parse(sb_span_of(text), wall_us))
+        return sb_fail(err, SB_EBAD_VALUE, "%s: not an RFC 3339 time", field->key);
+    return 0;
+}
+
+/* Copies the string when it passes; bad_id otherwise, also when it is too long to be one. */
+static int id_field(const struct sb_json_field *field, char *out, size_t size,
+                    bool (*valid)(struct sb_span), const char *what, struct sb_err *err)
+{
+    int rc = sb_field_type(field, SB_JSON_STRING, err);
+
+    if (rc < 0)
+        return rc;
+    if (!sb_json_copy(field->value, out, size) || !valid(sb_span_of(out))) {
+        out[0] = '\0';
+        return sb_fail(err, SB_EBAD_ID, "%s: not %s", field->key, what);
+    }
+    return 0;
+}
+
+int sb_field_uuid(const struct sb_json_field *field, char out[37], struct sb_err *err)
+{
+    return id_field(field, out, SB_UUID_LEN + 1, sb_uuid_valid, "a UUID in lower case", err);
+}
+
+int sb_field_token(const struct sb_json_field *field, char out[37], struct sb_err *err)
+{
+    return id_field(field, out, SB_UUID_LEN + 1, sb_name_valid, "1 to 36 of [A-Za-z0-9_-]", err);
+}
+
+int sb_field_hex16(const struct sb_json_field *field, char out[17], struct sb_err *err)
+{
+    return id_field(field, out, SB_EPOCH_LEN + 1, sb_hex16_valid, "16 hex digits in lower case",
+                    err);
+}
+
+int sb_field_version(const struct sb_json_field *field, struct sb_err *err)
+{
+    uint64_t version;
+
+    if (field->value.len == 0)
+        return missing(field, err);
+    if (!sb_json_u64(field->value, &version) || version != 1)
+        return sb_fail(err, SB_EBAD_VERSION, "v: not 1, the version this program speaks");
+    return 0;
+}
+
+int sb_field_kind(const struct sb_json_field *field, const char *kind, struct sb_err *err)
+{
+    if (field->value.len == 0)
+        return missing(field, err);
+    if (!sb_json_string_is(field->value, kind))
+        return sb_fail(err, SB_EBAD_VALUE, "kind: not \"%s\"", kind);
+    return 0;
+}
