@@ -1,0 +1,87 @@
+#ifndef CLOUD_INGEST_H
+#define CLOUD_INGEST_H
+
+#include "common/clock.h"
+#include "common/envelope.h"
+#include "common/hello.h"
+#include "common/link.h"
+#include "common/rng.h"
+#include "mapping.h"
+#include "store.h"
+
+/* The ingest's core: messages in, one transaction per group, replies out after COMMIT returned.
+ * One owner thread; no I/O but the store and the link; time and chance are passed in. */
+
+/* What is done where versions of a document differ (DESIGN section 6). */
+enum ingest_policy {
+    POLICY_MANUAL, /* a conflict record on both ends */
+    POLICY_LOCAL   /* what was submitted wins, where the base is known */
+};
+
+struct ingest_config {
+    unsigned n;         /* sb/v1/ingest/<n> */
+    bool auto_register; /* devices are added at their first hello or valid batch */
+    enum ingest_policy settings_policy;
+    struct sb_limits limits; /* told in the welcome and in the presence */
+    size_t group_rows;       /* records of one transaction */
+    size_t group_bytes;      /* payload bytes waiting for one */
+    int64_t group_ms;        /* how long the first message waits for others; 0: not at all */
+    size_t reply_bytes;      /* JSON of one reply; the broker's packet limit lowers it */
+    size_t page_bytes;       /* JSON of one part of a welcome */
+    int gzip_level;
+    /* Seam of the simulator and of tests, may be NULL: a code (SB_EBUSY, SB_EINTERNAL) to answer
+     * the batch with instead of looking at it, 0 to go on. */
+    int (*fault)(void *ctx, const struct sb_batch *batch);
+    void *fault_ctx;
+};
+
+/* Defaults of everything above. */
+void ingest_config_default(struct ingest_config *config);
+
+struct ingest_counters {
+    uint64_t messages, ignored; /* ignored: retained, or not a topic of ours */
+    uint64_t batches, hellos, requests, refused;
+    uint64_t accepted, duplicates, revised, rejected, conflicts, holes, branched;
+    uint64_t retries; /* batches answered retry, of any code */
+    uint64_t commits, commit_failures, reruns, groups_largest;
+    uint64_t replies, replies_dropped, events, events_suppressed;
+    uint64_t new_boots; /* boot ids taken because the database was another one */
+    uint64_t cache_hits, cache_misses;
+    uint64_t waiting_messages, waiting_replies; /* gauges */
+};
+
+struct ingest;
+
+/* Takes a boot id (a transaction). Store, link, mappings and rng must outlive the ingest; mappings
+ * may be NULL. SB_EBUSY, SB_EDISK_FULL, … when the database cannot be written. */
+int ingest_new(const struct ingest_config *config, struct store *store,
+               const struct mapping_set *mappings, struct sb_link *link, struct sb_rng *rng,
+               struct sb_now now, struct ingest **out, struct sb_err *err);
+void ingest_free(struct ingest *ingest);
+
+/* One event of the link; the event stays the caller's, payloads are copied. A message waits for its
+ * group; the group is committed here when it is full. */
+void ingest_event(struct ingest *ingest, const struct sb_link_event *event, struct sb_now now);
+
+/* Commits what waits and sends the replies: call it when the mailbox is empty, and at the deadline.
+ * 0, or -SB_ECORRUPT when the database is damaged and the process should end. */
+int ingest_flush(struct ingest *ingest, struct sb_now now, struct sb_err *err);
+
+/* When ingest_flush wants to be called at the latest (monotonic ms), INT64_MAX = never. */
+int64_t ingest_deadline(const struct ingest *ingest);
+
+/* Asks devices for a hello (notify, QoS 0, only a hint); device NULL = all that are registered. */
+int ingest_ask_hello(struct ingest *ingest, const char *device, struct sb_now now,
+                     struct sb_err *err);
+
+/* The retained document of sb/v1/ingest/<n>. state: "online", "offline" (a clean stop) or "lost"
+ * (for the Last Will). ingest_event publishes "online" on UP and with every new boot id. */
+void ingest_presence(const struct ingest *ingest, const char *state, struct sb_now now,
+                     struct sb_buf *out);
+/* Publishes "offline" before a clean stop. */
+void ingest_goodbye(struct ingest *ingest, struct sb_now now);
+
+const char *ingest_boot(const struct ingest *ingest);
+void ingest_counters(const struct ingest *ingest, struct ingest_counters *out);
+
+#endif
