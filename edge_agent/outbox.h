@@ -16,7 +16,7 @@
  * Truths (checked by tests and by `edge_agent status --check`):
  *  1. A number of a stream, once given out, never changes its content and is never given out again.
  *  2. A number that was given out is settled, or a row covers it, or an unsent hole does.
- *  3. refused (answered rejected or conflict) is a subset of settled.
+ *  3. What is refused (answered rejected or conflict) is settled, or lies in an unsent hole.
  *  4. A number in the dead letter is settled, or lies in an unsent hole. */
 
 struct outbox;

@@ -1,0 +1,82 @@
+#ifndef EDGE_EDGE_H
+#define EDGE_EDGE_H
+
+#include "common/clock.h"
+#include "common/link.h"
+#include "common/reply.h"
+#include "edge_agent/lanes.h"
+#include "edge_agent/pacer.h"
+#include "edge_agent/session.h"
+
+/* The edge's protocol core: outbox, session, pacer, publisher and settle behind one owner thread.
+ * It does no I/O but through the outbox and the link; the time is passed in. The daemon (agent.c)
+ * and the simulator drive it alike:
+ *
+ *     edge_event()   for every event of the link's mailbox (replies are collected)
+ *     edge_tick()    after a round of events, when edge_deadline() has come, when something was
+ *                    enqueued: one transaction settles what was collected, then work is sent
+ */
+
+struct edge_config {
+    const char *device;
+    const char *device_boot; /* kernel boot id or "" */
+    struct session_config session;
+    struct pacer_config pacer;
+    int gzip_level;            /* 1 */
+    int64_t resend_ms;         /* settled rows are kept that long ... */
+    int64_t resend_bytes;      /* ... and at most that many bytes of them */
+    int64_t purge_interval_ms; /* 60000 */
+    int64_t puback_timeout_ms; /* a PUBACK that never comes: the connection is dropped (60000) */
+};
+
+/* What the daemon shows and the tests look at. */
+struct edge_status {
+    bool connected, welcomed, ingest_online;
+    char boot[SB_UUID_LEN + 1];
+    uint64_t pending, flying, sent_batches, sent_bytes, replies, timeouts, late_replies;
+    uint64_t stored, duplicate, revised, rejected, conflict; /* numbers answered since the start */
+    uint64_t restored, new_epochs, hellos, unreadable;
+    int64_t last_settled_us;  /* wall clock, 0 = never since the start */
+    int64_t retry_delay_ms;   /* the one in force */
+    int64_t reply_ms;         /* smoothed */
+    unsigned parked;          /* streams that wait after a refusal */
+    struct sb_err last_error; /* of the link, the disk or a refusal; code SB_OK = none */
+};
+
+struct edge;
+
+/* Borrows ob, link and rng. Loads the outbox's sets. */
+int edge_new(const struct edge_config *config, struct outbox *ob, struct sb_link *link,
+             struct sb_rng *rng, struct edge **out, struct sb_err *err);
+void edge_free(struct edge *edge);
+
+void edge_event(struct edge *edge, const struct sb_link_event *event, struct sb_now now);
+void edge_tick(struct edge *edge, struct sb_now now);
+/* Monotonic ms of the next thing to do without an event; INT64_MAX = nothing. */
+int64_t edge_deadline(const struct edge *edge);
+
+/* Something was enqueued or changed by another handle or process: the next tick looks. */
+void edge_wake(struct edge *edge);
+/* Say hello at the next tick (`flush`, an operator). */
+void edge_ask_hello(struct edge *edge);
+/* Send everything that is parked or waits for a timer now (`flush`). */
+void edge_unpark(struct edge *edge);
+
+const struct lanes *edge_lanes(const struct edge *edge);
+void edge_status(const struct edge *edge, struct edge_status *out);
+
+/* Called in edge_tick after the commit that settled lo..hi of a stream, or refused it: `result` is
+ * stored (or a duplicate), rejected or conflict, with code and reason where it has any. One hook.
+ */
+typedef void (*edge_settled_fn)(void *ctx, const char *epoch, const char *stream, uint64_t lo,
+                                uint64_t hi, enum sb_result result, enum sb_code code,
+                                const char *reason);
+void edge_on_settled(struct edge *edge, edge_settled_fn fn, void *ctx);
+
+/* Asks the cloud for a user's settings; fn is called once with the outcome: SB_OK and taken or not
+ * (enum settings_taken), or an error (SB_ETIMEOUT after timeout_ms, SB_EBUSY with 16 waiting). */
+typedef void (*edge_restored_fn)(void *ctx, int taken, uint64_t version, const struct sb_err *err);
+int edge_restore_settings(struct edge *edge, const char *user, int64_t timeout_ms,
+                          struct sb_now now, edge_restored_fn fn, void *ctx, struct sb_err *err);
+
+#endif

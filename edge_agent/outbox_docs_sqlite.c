@@ -1,0 +1,190 @@
+/* Small tables beside the queue: settings, local history, import cursors, receipt, clock. */
+#include "edge_agent/outbox_db.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+
+static int meta_get(struct outbox *ob, const char *key, char *out, size_t size, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_META_GET, err);
+    int rc;
+
+    out[0] = '\0';
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+    rc = outbox_step(ob, stmt, "outbox: meta", err);
+    if (rc == 1)
+        outbox_column_copy(stmt, 0, out, size);
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+static int meta_set(struct outbox *ob, const char *key, const char *value, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_META_SET, err);
+
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, value, -1, SQLITE_STATIC);
+    return outbox_run(ob, stmt, "outbox: meta", err);
+}
+
+int outbox_receipt_get(struct outbox *ob, char boot[SB_UUID_LEN + 1], uint64_t *commit,
+                       struct sb_err *err)
+{
+    char number[24];
+    int rc;
+
+    if ((rc = meta_get(ob, "receipt_boot", boot, SB_UUID_LEN + 1, err)) < 0 ||
+        (rc = meta_get(ob, "receipt_commit", number, sizeof(number), err)) < 0)
+        return rc;
+    *commit = strtoull(number, NULL, 10);
+    return 0;
+}
+
+int outbox_receipt_set(struct outbox *ob, const char *boot, uint64_t commit, struct sb_err *err)
+{
+    struct sb_buf number = {0};
+    int rc;
+
+    SB_CHECK(ob->in_transaction);
+    sb_buf_add_u64(&number, commit);
+    rc = meta_set(ob, "receipt_boot", boot, err);
+    if (rc == 0)
+        rc = meta_set(ob, "receipt_commit", number.data, err);
+    sb_buf_free(&number);
+    return rc;
+}
+
+int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc,
+               struct sb_err *err)
+{
+    uint64_t wall = wall_us > 0 ? (uint64_t)(wall_us / 1000) << 16 : 0;
+    char text[SB_EPOCH_LEN + 1];
+    uint64_t last = 0;
+    int rc;
+
+    SB_CHECK(ob->in_transaction);
+    if ((rc = meta_get(ob, "hlc", text, sizeof(text), err)) < 0)
+        return rc;
+    if (sb_hex16_valid(sb_span_of(text)))
+        last = sb_hex16_value(text);
+    last = last > floor ? last : floor;
+    *hlc = wall > last ? wall : last + 1;
+    sb_hex16_of(*hlc, text);
+    return meta_set(ob, "hlc", text, err);
+}
+
+/* ---- settings ---- */
+
+void outbox_settings_fini(struct outbox_settings *settings)
+{
+    sb_buf_free(&settings->doc);
+    *settings = (struct outbox_settings){0};
+}
+
+int outbox_settings_get(struct outbox *ob, const char *user, struct outbox_settings *out,
+                        struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_SETTINGS_GET, err);
+    int rc;
+
+    *out = (struct outbox_settings){0};
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
+    rc = outbox_step(ob, stmt, "outbox: settings", err);
+    if (rc == 1) {
+        out->exists = true;
+        sb_buf_add_span(&out->doc, outbox_column_span(stmt, 0));
+        outbox_column_copy(stmt, 1, out->last_op, sizeof(out->last_op));
+        outbox_column_copy(stmt, 2, out->base_tag, sizeof(out->base_tag));
+        out->seen = (uint64_t)sqlite3_column_int64(stmt, 3);
+        out->hlc = (uint64_t)sqlite3_column_int64(stmt, 4);
+        out->updated_us = sqlite3_column_int64(stmt, 5);
+    }
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+int outbox_settings_set(struct outbox *ob, const char *user, const struct outbox_settings *in,
+                        struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_SETTINGS_SET, err);
+
+    SB_CHECK(ob->in_transaction);
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
+    outbox_bind_span(stmt, 2, sb_buf_span(&in->doc));
+    sqlite3_bind_text(stmt, 3, in->last_op, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 4, in->base_tag, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 5, (int64_t)in->seen);
+    sqlite3_bind_int64(stmt, 6, (int64_t)in->hlc);
+    sqlite3_bind_int64(stmt, 7, in->updated_us);
+    return outbox_run(ob, stmt, "outbox: settings", err);
+}
+
+int outbox_conflicts_in_force(struct outbox *ob, const char *user, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_CONFLICTS_IN_FORCE, err);
+
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
+    return outbox_run(ob, stmt, "outbox: conflicts", err);
+}
+
+/* ---- history and cursors ---- */
+
+int outbox_history_add(struct outbox *ob, const char *user, struct sb_span command_id,
+                       struct sb_span body, int64_t wall_us, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_HISTORY_ADD, err);
+
+    SB_CHECK(ob->in_transaction);
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
+    outbox_bind_span(stmt, 2, command_id);
+    sqlite3_bind_int64(stmt, 3, wall_us);
+    outbox_bind_span(stmt, 4, body);
+    return outbox_run(ob, stmt, "outbox: local history", err);
+}
+
+int outbox_cursor_get(struct outbox *ob, const char *source, uint64_t *offset, uint64_t *hash,
+                      bool *found, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_CURSOR_GET, err);
+    int rc;
+
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, source, -1, SQLITE_STATIC);
+    rc = outbox_step(ob, stmt, "outbox: cursor", err);
+    *found = rc == 1;
+    if (rc == 1) {
+        *offset = (uint64_t)sqlite3_column_int64(stmt, 0);
+        *hash = (uint64_t)sqlite3_column_int64(stmt, 1);
+    }
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+int outbox_cursor_set(struct outbox *ob, const char *source, uint64_t offset, uint64_t hash,
+                      struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_CURSOR_SET, err);
+
+    SB_CHECK(ob->in_transaction);
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, source, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, (int64_t)offset);
+    sqlite3_bind_int64(stmt, 3, (int64_t)hash);
+    return outbox_run(ob, stmt, "outbox: cursor", err);
+}
