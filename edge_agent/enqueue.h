@@ -17,6 +17,9 @@ struct enqueue;
 struct enqueue *enqueue_new(struct outbox *ob, const struct enqueue_switches *switches,
                             const char *device_boot);
 void enqueue_free(struct enqueue *eq); /* what was added and not committed is rolled back */
+/* How far the wall clock may be trusted, written into every chunk from now on (at first unknown).
+ */
+void enqueue_set_clock(struct enqueue *eq, enum sb_clock_quality quality);
 
 struct enqueue_receipt {
     bool queued; /* false: stored locally only (a switch is off) */
@@ -28,17 +31,21 @@ struct enqueue_receipt {
 };
 
 /* Checks one record (a JSON object) strictly and adds it to the open group: joins the last chunk
- * when stream and fields are equal and the limits allow. sensors: members become fields and a row,
- * "ts" first (stamped when absent; RFC 3339 checked). history: command_id required, created_at
- * stamped when absent, hlc added; a copy goes to the local history. id: of --id or "" ; the member
- * "id" of a sensor record given on stdin is cut out by the caller.
- * Errors name what is wrong (bad_json, missing_field, bad_value, too_large, bad_id, ...) and leave
- * the group as it was; SB_EID_REUSED likewise. */
+ * when stream and fields are equal and the limits allow. *receipt (may be NULL) is completed by
+ * enqueue_commit, so it must stay where it is until then or the rollback. The first record of a
+ * group begins the transaction, which keeps other writers waiting: commit soon. sensors: members
+ * become fields and a row, "ts" first (stamped when absent; RFC 3339 checked). history: command_id
+ * required, created_at stamped when absent, hlc added; a copy goes to the local history. id: of
+ * --id or "" ; the member "id" of a sensor record given on stdin is cut out by the caller. Errors
+ * of class SB_REJECT name what is wrong with the record (bad_json, missing_field, bad_value,
+ * too_large, bad_id, id_reused, ...) and leave the group as it was. All others are the outbox's
+ * (disk_full, busy, ...): the whole group is rolled back. */
 int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb_span record,
                    struct sb_span id, struct sb_now now, struct enqueue_receipt *receipt,
                    struct sb_err *err);
 
-/* A whole settings document (V2: base from the local state), replacing the local one. */
+/* A whole settings document (V2: base from the local state), replacing the local one. Errors as
+ * enqueue_record. id: becomes the op_id; "" makes one. */
 int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
                      struct sb_span id, struct sb_now now, struct sb_rng *rng,
                      struct enqueue_receipt *receipt, struct sb_err *err);

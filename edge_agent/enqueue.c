@@ -1,0 +1,499 @@
+#include "edge_agent/enqueue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/json_scan.h"
+#include "edge_agent/enqueue_row.h"
+
+/* What the agent adds to a record (op_id, base, hlc, times) counts against the limit too. */
+#define RECORD_OVERHEAD   128
+#define DOCUMENT_OVERHEAD 1024
+
+/* An id inside the group's text buffer (which moves as it grows). */
+struct open_id {
+    size_t at, len;
+    uint64_t hash;
+};
+
+struct enqueue {
+    struct outbox *ob;
+    struct enqueue_switches switches;
+    char device_boot[SB_UUID_LEN + 1];
+    enum sb_clock_quality quality;
+
+    bool open;      /* a transaction is under way */
+    size_t records; /* in it, written or in the chunk */
+
+    /* the chunk that is being filled; count 0 = none */
+    struct sb_stream stream;
+    struct sb_now now; /* of its first record */
+    struct sb_buf fields, body, id_text;
+    struct open_id *ids;
+    struct enqueue_receipt **receipts; /* NULL where nobody asked */
+    uint64_t count;
+    bool with_ids;
+
+    struct sb_buf new_fields, new_text, scratch;
+};
+
+struct enqueue *enqueue_new(struct outbox *ob, const struct enqueue_switches *switches,
+                            const char *device_boot)
+{
+    struct enqueue *eq = sb_xcalloc(1, sizeof(*eq));
+
+    eq->ob = ob;
+    eq->switches = *switches;
+    if (eq->switches.max_record_bytes == 0 || eq->switches.max_record_bytes > SB_RECORD_MAX_BYTES)
+        eq->switches.max_record_bytes = SB_RECORD_MAX_BYTES;
+    snprintf(eq->device_boot, sizeof(eq->device_boot), "%s", device_boot);
+    eq->ids = sb_xcalloc(OUTBOX_ROW_MAX_RECORDS, sizeof(*eq->ids));
+    eq->receipts = sb_xcalloc(OUTBOX_ROW_MAX_RECORDS, sizeof(struct enqueue_receipt *));
+    return eq;
+}
+
+void enqueue_free(struct enqueue *eq)
+{
+    if (eq == NULL)
+        return;
+    enqueue_rollback(eq);
+    sb_buf_free(&eq->fields);
+    sb_buf_free(&eq->body);
+    sb_buf_free(&eq->id_text);
+    sb_buf_free(&eq->new_fields);
+    sb_buf_free(&eq->new_text);
+    sb_buf_free(&eq->scratch);
+    free(eq->ids);
+    free(eq->receipts);
+    free(eq);
+}
+
+void enqueue_set_clock(struct enqueue *eq, enum sb_clock_quality quality)
+{
+    eq->quality = quality;
+}
+
+size_t enqueue_open_records(const struct enqueue *eq)
+{
+    return eq->records;
+}
+
+static void forget_chunk(struct enqueue *eq)
+{
+    sb_buf_clear(&eq->fields);
+    sb_buf_clear(&eq->body);
+    sb_buf_clear(&eq->id_text);
+    eq->count = 0;
+    eq->with_ids = false;
+}
+
+void enqueue_rollback(struct enqueue *eq)
+{
+    if (eq->open)
+        outbox_rollback(eq->ob);
+    eq->open = false;
+    eq->records = 0;
+    forget_chunk(eq);
+}
+
+/* A refused record leaves the group as it was, but never an empty transaction that keeps others
+ * waiting. */
+static int refused(struct enqueue *eq, int rc)
+{
+    if (eq->records == 0)
+        enqueue_rollback(eq);
+    return rc;
+}
+
+/* The outbox failed: nothing of the group stays. */
+static int lost(struct enqueue *eq, int rc)
+{
+    enqueue_rollback(eq);
+    return rc;
+}
+
+static int begin(struct enqueue *eq, struct sb_err *err)
+{
+    int rc;
+
+    if (eq->open)
+        return 0;
+    rc = outbox_begin(eq->ob, err);
+    if (rc == 0)
+        eq->open = true;
+    return rc;
+}
+
+/* An op_id for a record whose caller gave none: its place, which is unique for good. */
+static void name_by_place(struct enqueue_receipt *receipt)
+{
+    char stream[SB_STREAM_MAX + 1];
+
+    sb_stream_print(&receipt->stream, stream);
+    snprintf(receipt->op_id, sizeof(receipt->op_id), "%s:%s:%llu", receipt->epoch, stream,
+             (unsigned long long)receipt->seq);
+}
+
+static void fill_receipt(struct enqueue_receipt *receipt, const char *epoch, uint64_t seq)
+{
+    memcpy(receipt->epoch, epoch, sizeof(receipt->epoch));
+    receipt->seq = seq;
+    if (receipt->op_id[0] == '\0')
+        name_by_place(receipt);
+}
+
+static void start_receipt(struct enqueue_receipt *receipt, const struct sb_stream *stream,
+                          struct sb_span id)
+{
+    *receipt = (struct enqueue_receipt){.stream = *stream};
+    if (id.len > 0)
+        memcpy(receipt->op_id, id.data, id.len);
+}
+
+/* Hands the chunk that is being filled to the outbox. */
+static int flush_chunk(struct enqueue *eq, struct sb_err *err)
+{
+    struct outbox_id *ids = NULL;
+    struct outbox_chunk chunk = {
+        .stream = eq->stream,
+        .fields = sb_buf_span(&eq->fields),
+        .body = sb_buf_span(&eq->body),
+        .count = eq->count,
+        .device_boot = eq->device_boot,
+        .mono_ms = eq->now.mono_ms,
+        .wall_us = eq->now.wall_us,
+        .quality = eq->quality,
+    };
+    struct outbox_place place = {0};
+    int rc;
+
+    if (eq->count == 0)
+        return 0;
+    if (eq->with_ids) {
+        ids = sb_xcalloc(eq->count, sizeof(*ids));
+        for (uint64_t i = 0; i < eq->count; i++) {
+            ids[i].id =
+                (struct sb_span){sb_buf_span(&eq->id_text).data + eq->ids[i].at, eq->ids[i].len};
+            ids[i].hash = eq->ids[i].hash;
+        }
+        chunk.ids = ids;
+    }
+    rc = outbox_append(eq->ob, &chunk, &place, err);
+    free(ids);
+    if (rc != 0)
+        return lost(eq, rc);
+    for (uint64_t i = 0; i < eq->count; i++)
+        if (eq->receipts[i] != NULL)
+            fill_receipt(eq->receipts[i], place.epoch, place.first_seq + i);
+    forget_chunk(eq);
+    return 0;
+}
+
+static bool id_in_chunk(const struct enqueue *eq, struct sb_span id)
+{
+    for (uint64_t i = 0; i < eq->count; i++) {
+        struct sb_span other = {sb_buf_span(&eq->id_text).data + eq->ids[i].at, eq->ids[i].len};
+
+        if (sb_span_eq(other, id))
+            return true;
+    }
+    return false;
+}
+
+static int check_id(struct sb_span id, struct sb_err *err)
+{
+    if (id.len > SB_ID_MAX)
+        return sb_fail(err, SB_EBAD_ID, "id: longer than %d bytes", SB_ID_MAX);
+    if (!sb_utf8_valid(id, NULL))
+        return sb_fail(err, SB_EBAD_ID, "id: not valid UTF-8");
+    for (size_t i = 0; i < id.len; i++)
+        if ((unsigned char)id.data[i] < 0x20 || id.data[i] == 0x7f)
+            return sb_fail(err, SB_EBAD_ID, "id: holds a control character");
+    return 0;
+}
+
+/* Was that id given before? Then *repeat and the receipt's place are set, or it is refused for
+ * another content. The transaction is open afterwards. */
+static int known_id(struct enqueue *eq, const struct sb_stream *stream, struct sb_span id,
+                    uint64_t hash, struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    struct outbox_place place = {0};
+    uint64_t kept = 0;
+    bool found = false;
+    int rc;
+
+    if (id.len == 0)
+        return 0;
+    rc = begin(eq, err);
+    if (rc == 0 && id_in_chunk(eq, id))
+        rc = flush_chunk(eq, err);
+    if (rc == 0)
+        rc = outbox_find_id(eq->ob, stream, id, &found, &kept, &place, err);
+    if (rc != 0)
+        return lost(eq, rc);
+    if (!found)
+        return 0;
+    if (kept != hash)
+        return refused(eq,
+                       sb_fail(err, SB_EID_REUSED, "id '%.*s' was used before with other content",
+                               SB_SPAN_ARG(id)));
+    receipt->repeat = true;
+    receipt->queued = true;
+    fill_receipt(receipt, place.epoch, place.first_seq);
+    return 0;
+}
+
+static int check_object(struct enqueue *eq, struct sb_span text, size_t overhead,
+                        struct sb_span *object, struct sb_err *err)
+{
+    const struct sb_json_limits limits = {
+        .max_bytes =
+            eq->switches.max_record_bytes > overhead ? eq->switches.max_record_bytes - overhead : 0,
+        .max_depth = SB_JSON_MAX_DEPTH,
+        .max_nodes = SB_JSON_MAX_NODES,
+    };
+    int rc = sb_json_check(text, &limits, object, err);
+
+    if (rc == 0 && sb_json_type_of(*object) != SB_JSON_OBJECT)
+        rc = sb_fail(err, SB_EBAD_TYPE, "not a JSON object");
+    return rc;
+}
+
+static bool switched_on(const struct enqueue *eq, enum sb_up_class class)
+{
+    if (!eq->switches.enabled)
+        return false;
+    switch (class) {
+    case SB_UP_SENSORS:
+        return eq->switches.sync_sensors;
+    case SB_UP_HISTORY:
+        return eq->switches.sync_history;
+    case SB_UP_SETTINGS:
+        return eq->switches.sync_settings;
+    case SB_UP_RECORDS:
+    case SB_UP_LIBRARY:
+    case SB_UP_CTL:
+    case SB_UP_CLASSES:
+        break;
+    }
+    return true;
+}
+
+/* Puts new_text (and new_fields) behind the chunk, after sending off one it does not fit to. */
+static int join_chunk(struct enqueue *eq, const struct sb_stream *stream, struct sb_span id,
+                      uint64_t hash, struct sb_now now, struct enqueue_receipt *receipt,
+                      struct sb_err *err)
+{
+    bool fits = eq->count > 0 && eq->count < OUTBOX_ROW_MAX_RECORDS &&
+                eq->body.len + 1 + eq->new_text.len <= OUTBOX_ROW_MAX_BYTES &&
+                eq->stream.class == stream->class && strcmp(eq->stream.name, stream->name) == 0 &&
+                sb_span_eq(sb_buf_span(&eq->fields), sb_buf_span(&eq->new_fields));
+    int rc = begin(eq, err);
+
+    if (rc == 0 && !fits)
+        rc = flush_chunk(eq, err);
+    if (rc != 0)
+        return rc;
+    if (eq->count == 0) {
+        eq->stream = *stream;
+        eq->now = now;
+        sb_buf_add_span(&eq->fields, sb_buf_span(&eq->new_fields));
+    } else {
+        sb_buf_add_char(&eq->body, ',');
+    }
+    sb_buf_add_span(&eq->body, sb_buf_span(&eq->new_text));
+    eq->ids[eq->count] = (struct open_id){eq->id_text.len, id.len, hash};
+    sb_buf_add_span(&eq->id_text, id);
+    eq->with_ids = eq->with_ids || id.len > 0;
+    eq->receipts[eq->count] = receipt;
+    eq->count++;
+    eq->records++;
+    if (receipt != NULL)
+        receipt->queued = true;
+    return 0;
+}
+
+static int add_reading(struct enqueue *eq, const struct sb_stream *stream, struct sb_span object,
+                       struct sb_span id, uint64_t hash, struct sb_now now,
+                       struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    int rc = enqueue_row(object, now.wall_us, &eq->new_fields, &eq->new_text, err);
+
+    if (rc != 0 || !switched_on(eq, SB_UP_SENSORS))
+        return rc;
+    return join_chunk(eq, stream, id, hash, now, receipt, err);
+}
+
+static int add_history(struct enqueue *eq, const struct sb_stream *stream, struct sb_span object,
+                       struct sb_span id, uint64_t hash, struct sb_now now,
+                       struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    bool has_created = false;
+    uint64_t hlc = 0;
+    int rc;
+
+    sb_buf_clear(&eq->scratch);
+    rc = enqueue_history_check(object, &eq->scratch, &has_created, err);
+    if (rc != 0)
+        return rc;
+    rc = begin(eq, err);
+    if (rc == 0)
+        rc = outbox_hlc(eq->ob, now.wall_us, 0, &hlc, err);
+    if (rc != 0)
+        return lost(eq, rc);
+    enqueue_history_text(object, !has_created, now.wall_us, hlc, &eq->new_text);
+    rc = outbox_history_add(eq->ob, stream->name, sb_buf_span(&eq->scratch),
+                            sb_buf_span(&eq->new_text), now.wall_us, err);
+    if (rc != 0)
+        return lost(eq, rc);
+    if (switched_on(eq, SB_UP_HISTORY))
+        return join_chunk(eq, stream, id, hash, now, receipt, err);
+    eq->records++;
+    return 0;
+}
+
+int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb_span record,
+                   struct sb_span id, struct sb_now now, struct enqueue_receipt *receipt,
+                   struct sb_err *err)
+{
+    struct enqueue_receipt unwanted;
+    struct sb_span object;
+    uint64_t hash = 0;
+    int rc;
+
+    if (stream->class != SB_UP_SENSORS && stream->class != SB_UP_HISTORY)
+        return sb_fail(err, SB_EBAD_STREAM,
+                       "single records go to sensors/<type> or history/<user>");
+    rc = check_id(id, err);
+    if (rc == 0)
+        rc = check_object(eq, record, RECORD_OVERHEAD, &object, err);
+    if (rc != 0)
+        return rc;
+    start_receipt(receipt != NULL ? receipt : &unwanted, stream, id);
+    if (id.len > 0 && switched_on(eq, stream->class)) {
+        struct enqueue_receipt *place = receipt != NULL ? receipt : &unwanted;
+
+        hash = sb_hash64(object);
+        rc = known_id(eq, stream, id, hash, place, err);
+        if (rc != 0 || place->repeat)
+            return rc;
+    }
+    sb_buf_clear(&eq->new_fields);
+    sb_buf_clear(&eq->new_text);
+    if (stream->class == SB_UP_SENSORS)
+        return add_reading(eq, stream, object, id, hash, now, receipt, err);
+    return add_history(eq, stream, object, id, hash, now, receipt, err);
+}
+
+/* The operation as one chunk of its own (ordered streams). */
+static int append_settings(struct enqueue *eq, const struct sb_stream *stream, struct sb_span op_id,
+                           uint64_t hash, struct sb_span before, struct sb_now now,
+                           struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    const struct outbox_id id = {op_id, hash};
+    const struct outbox_chunk chunk = {
+        .stream = *stream,
+        .body = sb_buf_span(&eq->new_text),
+        .count = 1,
+        .ids = &id,
+        .before = before,
+        .device_boot = eq->device_boot,
+        .mono_ms = now.mono_ms,
+        .wall_us = now.wall_us,
+        .quality = eq->quality,
+    };
+    struct outbox_place place = {0};
+    int rc = outbox_append(eq->ob, &chunk, &place, err);
+
+    if (rc != 0)
+        return rc;
+    receipt->queued = true;
+    fill_receipt(receipt, place.epoch, place.first_seq);
+    return 0;
+}
+
+/* Makes the operation against the local state and puts the document in force on the device. */
+static int write_settings(struct enqueue *eq, const struct sb_stream *stream,
+                          struct sb_span document, uint64_t hash, struct sb_now now,
+                          struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    struct outbox_settings local = {0};
+    struct sb_buf before = {0};
+    int rc;
+
+    rc = outbox_settings_get(eq->ob, stream->name, &local, err);
+    if (rc == 0)
+        rc = outbox_hlc(eq->ob, now.wall_us, local.hlc, &local.hlc, err);
+    if (rc != 0)
+        goto done;
+    before = local.doc;
+    local.doc = (struct sb_buf){0};
+    sb_buf_add_span(&local.doc, document);
+    local.exists = true;
+    local.updated_us = now.wall_us;
+    if (switched_on(eq, SB_UP_SETTINGS)) {
+        enqueue_settings_text(sb_span_of(receipt->op_id), local.hlc, local.last_op, local.base_tag,
+                              document, &eq->new_text);
+        rc = append_settings(eq, stream, sb_span_of(receipt->op_id), hash, sb_buf_span(&before),
+                             now, receipt, err);
+        snprintf(local.last_op, sizeof(local.last_op), "%s", receipt->op_id);
+    }
+    if (rc == 0)
+        rc = outbox_settings_set(eq->ob, stream->name, &local, err);
+done:
+    sb_buf_free(&before);
+    outbox_settings_fini(&local);
+    return rc;
+}
+
+int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
+                     struct sb_span id, struct sb_now now, struct sb_rng *rng,
+                     struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    struct sb_stream stream = {.class = SB_UP_SETTINGS};
+    struct enqueue_receipt unwanted;
+    struct sb_span object;
+    uint64_t hash;
+    int rc;
+
+    if (!sb_name_valid(sb_span_of(user)))
+        return sb_fail(err, SB_EBAD_ID, "user id is not [A-Za-z0-9_-]{1,64}");
+    snprintf(stream.name, sizeof(stream.name), "%s", user);
+    receipt = receipt != NULL ? receipt : &unwanted;
+    rc = check_id(id, err);
+    if (rc == 0)
+        rc = check_object(eq, document, DOCUMENT_OVERHEAD, &object, err);
+    if (rc != 0)
+        return rc;
+    start_receipt(receipt, &stream, id);
+    hash = sb_hash64(object);
+    rc = known_id(eq, &stream, id, hash, receipt, err);
+    if (rc != 0 || receipt->repeat)
+        return rc;
+    if (id.len == 0)
+        sb_uuid7(rng, now.wall_us, receipt->op_id);
+    sb_buf_clear(&eq->new_text);
+    rc = begin(eq, err);
+    if (rc == 0)
+        rc = flush_chunk(eq, err);
+    if (rc == 0)
+        rc = write_settings(eq, &stream, object, hash, now, receipt, err);
+    if (rc != 0)
+        return lost(eq, rc);
+    eq->records++;
+    return 0;
+}
+
+int enqueue_commit(struct enqueue *eq, struct sb_err *err)
+{
+    int rc = flush_chunk(eq, err);
+
+    if (rc != 0 || !eq->open)
+        return rc;
+    rc = outbox_commit(eq->ob, err);
+    eq->open = false;
+    eq->records = 0;
+    return rc;
+}
