@@ -459,7 +459,7 @@ int sb_walk_value(struct sb_walk *walk, enum sb_json_type *type, struct sb_span 
         if (rc == 0)
             rc = scalar(walk, type);
     }
-    if (value != NULL)
+    if (rc == 0 && value != NULL)
         *value = (struct sb_span){from, (size_t)(walk->at - from)};
     return rc;
 }

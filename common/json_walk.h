@@ -41,7 +41,8 @@ int sb_walk_init(struct sb_walk *walk, struct sb_span text, const struct sb_json
                  struct sb_err *err);
 void sb_walk_fini(struct sb_walk *walk);
 
-/* Takes one whole value with the white space around it. type and value may be NULL. */
+/* Takes one whole value and the white space before it. type and value may be NULL; value is set
+ * only to text that passed. */
 int sb_walk_value(struct sb_walk *walk, enum sb_json_type *type, struct sb_span *value);
 
 /* Is the next thing that character? Takes white space only. */
