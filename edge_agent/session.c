@@ -45,7 +45,8 @@ void session_down(struct session *session)
     session->nonce[0] = '\0';
 }
 
-bool session_presence(struct session *session, const char *boot, bool online, int64_t now_ms)
+bool session_presence(struct session *session, const char *boot, bool online, int64_t now_ms,
+                      int64_t again_ms)
 {
     bool fresh = online && (!session->ingest_online || strcmp(boot, session->announced) != 0);
 
@@ -57,9 +58,9 @@ bool session_presence(struct session *session, const char *boot, bool online, in
     if (!fresh)
         return false;
     session->unanswered = 0;
-    if (!session->welcomed)
-        session->next_hello_ms = now_ms; /* somebody is there to answer now */
-    else if (strcmp(boot, session->boot) != 0 && sb_rule(SB_RULE_HELLO_BOOT))
+    if (!session->welcomed && session->next_hello_ms > now_ms + again_ms)
+        session->next_hello_ms = now_ms + again_ms; /* somebody is there to answer now */
+    if (session->welcomed && strcmp(boot, session->boot) != 0 && sb_rule(SB_RULE_HELLO_BOOT))
         session->due = true;
     return true;
 }

@@ -38,8 +38,10 @@ void session_fini(struct session *session);
 
 void session_up(struct session *session);
 void session_down(struct session *session);
-/* The ingest's retained presence. True when it has just come online (delays start over). */
-bool session_presence(struct session *session, const char *boot, bool online, int64_t now_ms);
+/* The ingest's retained presence. True when it has just come online (delays start over; a hello
+ * that waits goes again after again_ms at the latest). */
+bool session_presence(struct session *session, const char *boot, bool online, int64_t now_ms,
+                      int64_t again_ms);
 void session_asked(struct session *session); /* a notify that asks for a hello */
 /* A batch or request was refused with "hello", or an answer of another boot came. */
 void session_refused(struct session *session, int64_t now_ms, int64_t reply_ms);

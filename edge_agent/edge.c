@@ -1,0 +1,519 @@
+#include "edge_agent/edge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "edge_agent/edge_internal.h"
+#include "edge_agent/reconcile.h"
+#include "edge_agent/settings.h"
+
+#define PURGE_ROWS 200 /* one slice */
+
+/* ---- life ---- */
+
+static int load_receipt(struct edge *edge, struct sb_err *err)
+{
+    return outbox_receipt_get(edge->ob, edge->receipt.boot, &edge->receipt.commit, err);
+}
+
+static int load_all(struct edge *edge, struct sb_err *err)
+{
+    int rc = lanes_load(&edge->lanes, edge->ob, err);
+
+    if (rc == 0)
+        rc = load_receipt(edge, err);
+    edge->data_version = outbox_data_version(edge->ob);
+    return rc;
+}
+
+int edge_new(const struct edge_config *config, struct outbox *ob, struct sb_link *link,
+             struct sb_rng *rng, struct edge **out, struct sb_err *err)
+{
+    struct edge *edge = sb_xcalloc(1, sizeof(*edge));
+    int rc;
+
+    edge->config = *config;
+    snprintf(edge->device, sizeof(edge->device), "%s", config->device);
+    snprintf(edge->device_boot, sizeof(edge->device_boot), "%s", config->device_boot);
+    edge->ob = ob;
+    edge->link = link;
+    edge->rng = rng;
+    edge->limits = (struct sb_limits){.max_batch_bytes = SB_BATCH_MAX_BYTES,
+                                      .max_batch_records = SB_BATCH_MAX_RECORDS,
+                                      .max_record_bytes = SB_RECORD_MAX_BYTES};
+    session_init(&edge->session, &config->session);
+    pacer_init(&edge->pacer, &config->pacer);
+    edge->pub = publisher_new(edge->device, config->gzip_level);
+    edge->gzip = sb_gzip_new(config->gzip_level);
+    edge->replies = sb_xcalloc(EDGE_REPLIES_MAX, sizeof(*edge->replies));
+    edge->dead_due = true;
+    if ((rc = load_all(edge, err)) < 0) {
+        edge_free(edge);
+        return rc;
+    }
+    *out = edge;
+    return 0;
+}
+
+void edge_free(struct edge *edge)
+{
+    if (edge == NULL)
+        return;
+    for (size_t i = 0; i < edge->reply_count; i++)
+        sb_reply_free(&edge->replies[i].reply);
+    free(edge->replies);
+    lanes_free(&edge->lanes);
+    session_fini(&edge->session);
+    publisher_free(edge->pub);
+    sb_gzip_free(edge->gzip);
+    sb_buf_free(&edge->text);
+    free(edge);
+}
+
+/* ---- small things that all parts use ---- */
+
+void edge_note_error(struct edge *edge, const struct sb_err *err)
+{
+    edge->status.last_error = *err;
+}
+
+void edge_unfly(struct edge *edge, const struct flight *flight)
+{
+    struct lane *lane = lanes_find(&edge->lanes, flight->s);
+
+    if (lane != NULL && flight->kind != FLIGHT_AGAIN)
+        sb_ranges_remove(&lane->flying, flight->lo, flight->hi);
+    if (flight->kind == FLIGHT_AGAIN)
+        edge->dead_due = true;
+}
+
+void edge_park(struct edge *edge, struct lane *lane, struct sb_now now, uint64_t least_ms,
+               enum sb_code code, const char *reason)
+{
+    int64_t least = edge->config.pacer.retry_min_ms;
+    int64_t most = edge->config.pacer.retry_max_ms;
+
+    if (least_ms > (uint64_t)least)
+        least = least_ms < (uint64_t)most ? (int64_t)least_ms : most;
+    if (lane->park_code != code)
+        log_warn("stream=%s waits: code=%s %s", lane->name, sb_code_name(code), reason);
+    lane_park(lane, now.mono_ms, least, most, code, reason);
+    sb_fail(&edge->status.last_error, code, "%s: %s", lane->name, reason);
+}
+
+bool edge_split(struct lane *lane)
+{
+    if (lane->cap <= 1)
+        return false;
+    lane->cap /= 2;
+    return true;
+}
+
+/* A transaction failed: what the sets in memory say may not be on disk. */
+static void start_over(struct edge *edge, const struct sb_err *err)
+{
+    struct sb_err again;
+
+    outbox_rollback(edge->ob);
+    sb_log_err("outbox", err);
+    edge_note_error(edge, err);
+    edge->reload = load_all(edge, &again) < 0;
+}
+
+/* ---- settling ---- */
+
+static int settle_one(struct edge *edge, struct collected *c, struct sb_now now, struct sb_err *err)
+{
+    struct lane *lane = lanes_find(&edge->lanes, c->flight.s);
+    struct settle_counts counts = {0};
+    uint64_t version = 0;
+    int rc;
+
+    if (lane == NULL)
+        return 0;
+    rc = settle_reply(edge->ob, lane, &c->flight, &c->reply, now.wall_us, &counts, err);
+    for (size_t i = 0; i < c->reply.version_count; i++)
+        if (c->reply.versions[i].version > version)
+            version = c->reply.versions[i].version;
+    for (size_t i = 0; i < c->reply.conflict_count; i++)
+        if (c->reply.conflicts[i].as_of > version)
+            version = c->reply.conflicts[i].as_of;
+    if (rc == 0 && version > 0 && lane->stream.class == SB_UP_SETTINGS)
+        rc = settings_seen(edge->ob, lane->stream.name, version, err);
+    edge->status.stored += counts.stored;
+    edge->status.duplicate += counts.duplicate;
+    edge->status.revised += counts.revised;
+    edge->status.rejected += counts.rejected;
+    edge->status.conflict += counts.conflict;
+    return rc;
+}
+
+/* V4: once nothing of a document is pending, the cloud's comes into force where one was refused. */
+static int settle_documents(struct edge *edge, struct sb_now now, struct sb_err *err)
+{
+    bool changed;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
+        struct lane *lane = lanes_find(&edge->lanes, edge->replies[i].flight.s);
+
+        if (lane == NULL || lane->stream.class != SB_UP_SETTINGS ||
+            lanes_pending_named(&edge->lanes, lane->name) > 0)
+            continue;
+        rc = settings_apply_conflicts(edge->ob, lane->stream.name, now, edge->rng, &changed, err);
+        if (rc == 0 && changed) {
+            log_info("user=%s the cloud's settings are in force, the edit is kept in the conflicts",
+                     lane->stream.name);
+            edge->awake = true;
+        }
+    }
+    return rc;
+}
+
+/* The highest pair of the welcome's boot (receipt rule); a reply can only be of that boot or of one
+ * that has taken over since, whose pair counts then. */
+static void take_receipt(struct edge *edge, const struct sb_reply *reply, bool *changed)
+{
+    struct sb_receipt *receipt = &edge->receipt;
+
+    if (strcmp(receipt->boot, reply->boot) == 0 && receipt->commit >= reply->commit)
+        return;
+    memcpy(receipt->boot, reply->boot, sizeof(receipt->boot));
+    receipt->commit = reply->commit;
+    *changed = true;
+}
+
+static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
+{
+    bool receipt_changed = false;
+    int rc = lanes_refresh(&edge->lanes, edge->ob, err);
+
+    for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
+        rc = settle_one(edge, &edge->replies[i], now, err);
+        take_receipt(edge, &edge->replies[i].reply, &receipt_changed);
+    }
+    if (rc == 0)
+        rc = settle_write(edge->ob, &edge->lanes, err);
+    if (rc == 0 && receipt_changed)
+        rc = outbox_receipt_set(edge->ob, edge->receipt.boot, edge->receipt.commit, err);
+    return rc < 0 ? rc : settle_documents(edge, now, err);
+}
+
+static void tell(struct edge *edge, const struct lane *lane, uint64_t lo, uint64_t hi,
+                 enum sb_result result, enum sb_code code, const char *reason)
+{
+    edge->settled_fn(edge->settled_ctx, lane->epoch, lane->name, lo, hi, result, code, reason);
+}
+
+static void tell_settled(struct edge *edge, const struct collected *c)
+{
+    const struct lane *lane = lanes_find(&edge->lanes, c->flight.s);
+    const struct sb_reply *reply = &c->reply;
+
+    if (edge->settled_fn == NULL || lane == NULL || reply->first_seq == 0)
+        return;
+    for (size_t i = 0; i < reply->rejected_count; i++)
+        tell(edge, lane, reply->rejected[i].lo, reply->rejected[i].hi, SB_RESULT_REJECTED,
+             reply->rejected[i].code, reply->rejected[i].reason);
+    for (size_t i = 0; i < reply->conflict_count; i++)
+        tell(edge, lane, reply->conflicts[i].seq, reply->conflicts[i].seq, SB_RESULT_CONFLICT,
+             reply->conflicts[i].code, "");
+    tell(edge, lane, reply->first_seq, reply->last_seq, reply->result, SB_OK, "");
+}
+
+static void clear_collected(struct edge *edge)
+{
+    for (size_t i = 0; i < edge->reply_count; i++)
+        sb_reply_free(&edge->replies[i].reply);
+    edge->reply_count = 0;
+}
+
+bool edge_settle_collected(struct edge *edge, struct sb_now now)
+{
+    struct sb_err err;
+    int rc;
+
+    if (edge->reply_count == 0)
+        return true;
+    if ((rc = outbox_begin(edge->ob, &err)) == 0 && (rc = settle_all(edge, now, &err)) == 0)
+        rc = outbox_commit(edge->ob, &err);
+    if (rc < 0) {
+        clear_collected(edge); /* they will be sent again and answered as duplicates */
+        start_over(edge, &err);
+        return false;
+    }
+    edge->status.last_settled_us = now.wall_us;
+    for (size_t i = 0; i < edge->reply_count; i++)
+        tell_settled(edge, &edge->replies[i]);
+    clear_collected(edge);
+    return true;
+}
+
+/* ---- the welcome ---- */
+
+static void unpark_all(struct edge *edge)
+{
+    for (size_t i = 0; i < edge->lanes.count; i++)
+        edge->lanes.at[i].parked_until_ms = 0; /* one try each; the delays stay as they are */
+}
+
+static void after_welcome(struct edge *edge, const struct reconcile_result *result)
+{
+    const struct sb_welcome *welcome = &edge->session.whole;
+
+    memcpy(edge->receipt.boot, welcome->boot, sizeof(edge->receipt.boot));
+    edge->receipt.commit = welcome->commit;
+    edge->limits = welcome->limits;
+    if (result->restored) {
+        edge->status.restored++;
+        log_warn("the cloud was rolled back: %llu numbers go again, %llu are declared holes",
+                 (unsigned long long)result->unsettled, (unsigned long long)result->holes);
+    }
+    if (result->new_epoch) {
+        edge->status.new_epochs++;
+        log_warn("this device was rolled back: epoch %s begins", edge->lanes.epoch);
+    }
+    log_info("welcome boot=%s pending=%llu", welcome->boot,
+             (unsigned long long)lanes_pending(&edge->lanes));
+    session_open(&edge->session);
+    pacer_reset_retry(&edge->pacer);
+    unpark_all(edge);
+    edge->dead_due = true;
+}
+
+static void apply_welcome(struct edge *edge, struct sb_now now)
+{
+    struct reconcile_result result;
+    struct sb_err err;
+    int rc;
+
+    if (!edge->welcome_whole)
+        return;
+    edge->welcome_whole = false;
+    if ((rc = outbox_begin(edge->ob, &err)) == 0 &&
+        (rc = reconcile_welcome(edge->ob, &edge->lanes, &edge->session.whole, edge->rng,
+                                now.wall_us, &result, &err)) == 0)
+        rc = outbox_commit(edge->ob, &err);
+    if (rc < 0) {
+        start_over(edge, &err);
+        return; /* the gate stays shut; the hello is repeated on its timer */
+    }
+    after_welcome(edge, &result);
+}
+
+/* ---- timers ---- */
+
+static void expire_flights(struct edge *edge, struct sb_now now)
+{
+    struct flight *flight;
+
+    while ((flight = pacer_expired(&edge->pacer, edge->session.ingest_online, now.mono_ms)) !=
+           NULL) {
+        log_debug("batch=%s no reply in time, goes again", flight->batch_id);
+        edge_unfly(edge, flight);
+        edge->status.timeouts++;
+    }
+}
+
+/* A PUBACK that never comes on a connection that looks alive (mosquitto 2.0.11's quota faults)
+ * would keep the window shut for ever. */
+static void drop_stuck_connection(struct edge *edge, struct sb_now now)
+{
+    if (!edge->session.connected || edge->pacer.unacked < edge->pacer.window ||
+        now.mono_ms - edge->last_puback_ms < edge->config.puback_timeout_ms)
+        return;
+    log_warn("no PUBACK for %lld ms: connecting again",
+             (long long)(now.mono_ms - edge->last_puback_ms));
+    edge->last_puback_ms = now.mono_ms;
+    edge->link->drop(edge->link);
+}
+
+/* Bytes of rows that are kept though settled, over what resend_bytes allows. */
+static int64_t bytes_over(const struct edge *edge)
+{
+    int64_t kept = 0;
+
+    for (size_t i = 0; i < edge->lanes.count; i++) {
+        const struct lane *lane = &edge->lanes.at[i];
+        uint64_t made = lane_made(lane), pending = lane_pending(lane);
+
+        if (made > 0)
+            kept += (int64_t)((double)lane->row_bytes * (double)(made - pending) / (double)made);
+    }
+    return kept - edge->config.resend_bytes;
+}
+
+static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struct sb_err *err)
+{
+    int64_t over = bytes_over(edge);
+    int64_t before = now.wall_us - edge->config.resend_ms * 1000;
+    int rc = outbox_begin(edge->ob, err);
+
+    *deleted = 0;
+    for (size_t i = 0; rc == 0 && i < edge->lanes.count; i++) {
+        struct lane *lane = &edge->lanes.at[i];
+        int count = 0;
+
+        rc = outbox_purge(edge->ob, lane->s, &lane->settled, before, over, PURGE_ROWS, &count, err);
+        *deleted += count;
+        if (count > 0)
+            over = 0; /* the figures are read anew before the next slice */
+    }
+    return rc < 0 ? rc : outbox_commit(edge->ob, err);
+}
+
+static void purge(struct edge *edge, struct sb_now now)
+{
+    struct sb_err err;
+    int deleted = 0;
+
+    if (now.mono_ms < edge->next_purge_ms || edge->pacer.flying > 0)
+        return;
+    edge->next_purge_ms = now.mono_ms + edge->config.purge_interval_ms;
+    if (purge_slice(edge, now, &deleted, &err) < 0) {
+        start_over(edge, &err);
+        return;
+    }
+    if (deleted == 0) {
+        outbox_checkpoint(edge->ob);
+        return;
+    }
+    edge->awake = true;
+    edge->next_purge_ms = now.mono_ms; /* the next slice after a look at the mail */
+}
+
+static void look_at_file(struct edge *edge, struct sb_now now)
+{
+    struct sb_err err;
+    int64_t version;
+
+    if (!edge->awake && !edge->reload && now.mono_ms < edge->next_poll_ms)
+        return;
+    edge->next_poll_ms = now.mono_ms + EDGE_POLL_MS;
+    version = outbox_data_version(edge->ob);
+    if (!edge->awake && !edge->reload && version == edge->data_version)
+        return;
+    edge->data_version = version;
+    edge->dead_due = true;
+    edge->awake = false;
+    if (edge->reload)
+        edge->reload = lanes_load(&edge->lanes, edge->ob, &err) < 0;
+    else
+        edge->reload = lanes_refresh(&edge->lanes, edge->ob, &err) < 0;
+    if (edge->reload)
+        edge_note_error(edge, &err);
+}
+
+void edge_tick(struct edge *edge, struct sb_now now)
+{
+    look_at_file(edge, now);
+    if (!edge_settle_collected(edge, now) || edge->reload)
+        return;
+    apply_welcome(edge, now);
+    edge_restores_expire(edge, now);
+    expire_flights(edge, now);
+    drop_stuck_connection(edge, now);
+    if (session_hello_due(&edge->session, now.mono_ms))
+        edge_send_hello(edge, now);
+    if (session_gate_open(&edge->session) && !edge->session.due) {
+        edge_restores_send(edge, now);
+        edge_send_work(edge, now);
+    }
+    purge(edge, now);
+}
+
+void edge_event(struct edge *edge, const struct sb_link_event *event, struct sb_now now)
+{
+    switch (event->kind) {
+    case SB_LINK_UP:
+        session_up(&edge->session);
+        pacer_up(&edge->pacer, event->receive_max);
+        edge->last_puback_ms = now.mono_ms;
+        break;
+    case SB_LINK_DOWN:
+        session_down(&edge->session);
+        edge->session.ingest_online = false;
+        pacer_down(&edge->pacer);
+        for (size_t i = 0; i < edge->lanes.count; i++)
+            sb_ranges_clear(&edge->lanes.at[i].flying);
+        edge->welcome_whole = false;
+        edge->dead_due = true;
+        if (event->err.code != SB_OK)
+            edge_note_error(edge, &event->err);
+        break;
+    case SB_LINK_MESSAGE:
+        edge_receive_message(edge, event, now);
+        break;
+    case SB_LINK_PUBLISHED:
+        edge_receive_puback(edge, event, now);
+        break;
+    }
+}
+
+/* ---- asked from outside ---- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t edge_deadline(const struct edge *edge)
+{
+    int64_t first = earlier(edge->next_poll_ms, session_deadline(&edge->session));
+
+    if (edge->awake || edge->welcome_whole || edge->reply_count > 0)
+        return INT64_MIN;
+    first = earlier(first, pacer_deadline(&edge->pacer, edge->session.ingest_online));
+    first = earlier(first, edge_restores_deadline(edge));
+    for (size_t i = 0; i < edge->lanes.count; i++)
+        if (edge->lanes.at[i].parked_until_ms > 0)
+            first = earlier(first, edge->lanes.at[i].parked_until_ms);
+    return first;
+}
+
+void edge_wake(struct edge *edge)
+{
+    edge->awake = true;
+}
+
+void edge_ask_hello(struct edge *edge)
+{
+    session_asked(&edge->session);
+}
+
+void edge_unpark(struct edge *edge)
+{
+    unpark_all(edge);
+    edge->dead_due = true;
+}
+
+const struct lanes *edge_lanes(const struct edge *edge)
+{
+    return &edge->lanes;
+}
+
+void edge_on_settled(struct edge *edge, edge_settled_fn fn, void *ctx)
+{
+    edge->settled_fn = fn;
+    edge->settled_ctx = ctx;
+}
+
+void edge_status(const struct edge *edge, struct edge_status *out)
+{
+    *out = edge->status;
+    out->connected = edge->session.connected;
+    out->welcomed = edge->session.welcomed;
+    out->ingest_online = edge->session.ingest_online;
+    memcpy(out->boot, edge->session.boot, sizeof(out->boot));
+    out->pending = lanes_pending(&edge->lanes);
+    out->flying = edge->pacer.flying;
+    out->replies = edge->pacer.replies;
+    out->retry_delay_ms = edge->pacer.retry_ms;
+    out->reply_ms = pacer_reply_ms(&edge->pacer);
+    out->parked = 0;
+    for (size_t i = 0; i < edge->lanes.count; i++)
+        out->parked += edge->lanes.at[i].park_code != SB_OK;
+}
