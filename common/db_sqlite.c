@@ -113,6 +113,7 @@ static int ask_number(sqlite3 *db, const char *sql, int64_t *number, struct sb_e
     sqlite3_stmt *stmt = NULL;
     int rc = sb_db_prepare(db, sql, &stmt, err);
 
+    *number = 0;
     if (rc != 0)
         return rc;
     if (sqlite3_step(stmt) == SQLITE_ROW)

@@ -17,9 +17,9 @@ void sb_loop_free(struct sb_loop *loop);
 /* Calls fn(ctx, fd) in sb_loop_wait whenever fd is readable (or writable when want_write). */
 int sb_loop_add(struct sb_loop *loop, int fd, void (*fn)(void *ctx, int fd), void *ctx,
                 struct sb_err *err);
-void sb_loop_want_write(struct sb_loop *loop, int fd, bool want); /* at first false */
+void sb_loop_want_write(struct sb_loop *loop, int fd, bool on); /* at first false */
 /* At first true. False is for a peer that must wait: then fn is called for a hangup alone. */
-void sb_loop_want_read(struct sb_loop *loop, int fd, bool want);
+void sb_loop_want_read(struct sb_loop *loop, int fd, bool on);
 void sb_loop_remove(struct sb_loop *loop, int fd); /* safe inside a callback; does not close it */
 
 /* Waits until a descriptor is ready, the deadline (monotonic ms, sb_clock_now; INT64_MAX = none)
