@@ -1,0 +1,352 @@
+#include "edge_agent/config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#define SECOND 1000
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (INT64_C(24) * HOUR)
+#define KIB    INT64_C(1024)
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+
+/* Sections in the order a reader wants them. */
+static const struct sb_conf_key keys[] = {
+    {"device", "id", SB_CONF_STRING, "", 0, 0, false, false,
+     "this device's name; without it the common name of the certificate"},
+
+    {"broker", "url", SB_CONF_STRING, "", 0, 0, false, false,
+     "mqtts://host:port; without it everything is kept on the device only"},
+    {"broker", "ca_file", SB_CONF_PATH, "", 0, 0, false, false,
+     "the CA that signed the broker's certificate"},
+    {"broker", "cert_file", SB_CONF_PATH, "", 0, 0, false, false, "this device's certificate"},
+    {"broker", "key_file", SB_CONF_PATH, "", 0, 0, true, false,
+     "its private key, readable by the agent alone"},
+    {"broker", "user", SB_CONF_STRING, "", 0, 0, false, false,
+     "user name where the broker asks for a password instead of a certificate"},
+    {"broker", "password_file", SB_CONF_PATH, "", 0, 0, true, false, "file with that password"},
+    {"broker", "keepalive", SB_CONF_MS, "30s", 5 * SECOND, HOUR, false, false,
+     "longest silence before the connection is tested"},
+    {"broker", "session_expiry", SB_CONF_MS, "7d", 0, 365 * DAY, false, false,
+     "how long the broker remembers this device while it is away"},
+    {"broker", "connect_timeout", SB_CONF_MS, "10s", SECOND, 5 * MINUTE, false, false,
+     "one attempt to connect"},
+
+    {"agent", "state_dir", SB_CONF_PATH, "", 0, 0, false, false,
+     "folder of the outbox, the socket and the lock; /var/lib/sb for root, else "
+     "$XDG_STATE_HOME/sb"},
+    {"agent", "socket_group", SB_CONF_STRING, "", 0, 0, false, false,
+     "group whose members may use the daemon's socket"},
+
+    {"sync", "enabled", SB_CONF_BOOL, "yes", 0, 0, false, false,
+     "no: everything is kept on the device only"},
+    {"sync", "sync_settings", SB_CONF_BOOL, "yes", 0, 0, false, false, "settings of users"},
+    {"sync", "sync_history", SB_CONF_BOOL, "no", 0, 0, false, false,
+     "command history of users (privacy)"},
+    {"sync", "sync_sensors", SB_CONF_BOOL, "yes", 0, 0, false, false, "readings"},
+
+    {"outbox", "max_bytes", SB_CONF_BYTES, "1G", MIB, 1024 * GIB, false, false,
+     "size the outbox may grow to; beyond it new records are refused"},
+    {"outbox", "resend_days", SB_CONF_INT, "7", 0, 3650, false, false,
+     "sent records are kept that long, to send them again to a cloud that was restored"},
+    {"outbox", "resend_bytes", SB_CONF_BYTES, "64M", 0, 1024 * GIB, false, false,
+     "and at most that many bytes of them"},
+    {"outbox", "max_record_bytes", SB_CONF_BYTES, "1M", KIB, MIB, false, false,
+     "one record or document; larger ones are refused"},
+    {"outbox", "purge_interval", SB_CONF_MS, "60s", SECOND, DAY, false, false,
+     "how often what is no longer needed is removed"},
+    {"outbox", "busy_timeout", SB_CONF_MS, "5s", 0, 10 * MINUTE, false, false,
+     "longest wait for another process that writes"},
+
+    {"pacer", "window", SB_CONF_INT, "64", 1, 200, false, false,
+     "batches on their way at once; the broker's limit less 4 bounds it too"},
+    {"pacer", "retry_min", SB_CONF_MS, "30s", 50, DAY, false, false,
+     "first wait where nothing answers"},
+    {"pacer", "retry_max", SB_CONF_MS, "1800s", 50, 7 * DAY, false, false, "it doubles up to this"},
+    {"pacer", "rto_min", SB_CONF_MS, "1s", 10, HOUR, false, false,
+     "shortest wait for the reply to a batch before it goes again"},
+    {"pacer", "rto_max", SB_CONF_MS, "30s", 10, HOUR, false, false, "longest such wait"},
+    {"pacer", "hello_refused_min", SB_CONF_MS, "5s", 10, HOUR, false, false,
+     "least time between two hellos that refusals caused"},
+    {"pacer", "puback_timeout", SB_CONF_MS, "60s", SECOND, HOUR, false, false,
+     "a broker that takes longer to acknowledge is left and connected to anew"},
+
+    {"collector", "enabled", SB_CONF_BOOL, "yes", 0, 0, false, false,
+     "readings of this machine itself (sensors/system)"},
+    {"collector", "interval", SB_CONF_MS, "10s", 10, DAY, false, false, "time between two of them"},
+    {"collector", "root", SB_CONF_PATH, "/", 0, 0, false, false, "folder that holds proc and sys"},
+
+    {"log", "level", SB_CONF_STRING, "info", 0, 0, false, false, "error, warn, info or debug"},
+    {"log", "format", SB_CONF_STRING, "text", 0, 0, false, false, "text or json"},
+};
+
+struct sb_conf *agent_conf_new(void)
+{
+    return sb_conf_new("edge_agent", keys, sizeof(keys) / sizeof(keys[0]));
+}
+
+/* ---- files ---- */
+
+/* A file that is not there is no error. */
+static int read_optional(struct sb_conf *conf, const char *path, struct sb_err *err)
+{
+    struct sb_err own = {0};
+    int rc = sb_conf_read_file(conf, path, &own);
+
+    if (rc == 0 || own.code == SB_ENOT_FOUND)
+        return 0;
+    if (err != NULL)
+        *err = own;
+    return rc;
+}
+
+static int is_conf_name(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+
+    return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+}
+
+static int read_folder(struct sb_conf *conf, const char *folder, struct sb_err *err)
+{
+    struct dirent **names;
+    char path[PATH_MAX];
+    int count = scandir(folder, &names, is_conf_name, alphasort), rc = 0;
+
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]->d_name);
+        if (rc == 0)
+            rc = read_optional(conf, path, err);
+        free(names[i]);
+    }
+    if (count >= 0)
+        free(names);
+    return rc;
+}
+
+/* $<variable>/sb or ~/<fallback>/sb; false when neither is known. */
+static bool user_folder(const char *variable, const char *fallback, char out[PATH_MAX])
+{
+    const char *base = getenv(variable), *home = getenv("HOME");
+
+    if (base != NULL && base[0] == '/')
+        return snprintf(out, PATH_MAX, "%s/sb", base) < PATH_MAX;
+    if (home == NULL || home[0] != '/')
+        return false;
+    return snprintf(out, PATH_MAX, "%s/%s/sb", home, fallback) < PATH_MAX;
+}
+
+static int read_user_file(struct sb_conf *conf, struct sb_err *err)
+{
+    char folder[PATH_MAX], path[PATH_MAX + 16];
+
+    if (geteuid() == 0 || !user_folder("XDG_CONFIG_HOME", ".config", folder))
+        return 0;
+    snprintf(path, sizeof(path), "%s/agent.conf", folder);
+    return read_optional(conf, path, err);
+}
+
+int agent_conf_load(struct sb_conf *conf, const char *file, char *const *environ_list,
+                    struct sb_err *err)
+{
+    int rc;
+
+    if (file != NULL) {
+        rc = sb_conf_read_file(conf, file, err);
+        if (rc == -(int)SB_ENOT_FOUND) /* a configuration error, not "nothing found" */
+            rc = sb_fail(err, SB_ECONFIG, "--config %s: there is no such file", file);
+    } else {
+        rc = read_optional(conf, AGENT_CONFIG_FILE, err);
+        if (rc == 0)
+            rc = read_folder(conf, AGENT_CONFIG_FILE ".d", err);
+        if (rc == 0)
+            rc = read_user_file(conf, err);
+    }
+    return rc != 0 ? rc : sb_conf_read_environment(conf, environ_list, err);
+}
+
+/* ---- identity ---- */
+
+int agent_certificate_cn(const char *path, char out[SB_NAME_MAX + 1], struct sb_err *err)
+{
+    FILE *file = fopen(path, "re");
+    X509 *cert;
+    int len;
+
+    out[0] = '\0';
+    if (file == NULL)
+        return sb_fail_errno(err, errno, "%s", path);
+    cert = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    if (cert == NULL)
+        return sb_fail(err, SB_ETLS, "%s: not a certificate in PEM form", path);
+    len = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, out,
+                                    SB_NAME_MAX + 1);
+    X509_free(cert);
+    if (len <= 0 || !sb_device_valid(sb_span_of(out))) {
+        out[0] = '\0';
+        return sb_fail(err, SB_ETLS, "%s: its common name is not a device id", path);
+    }
+    return 0;
+}
+
+static int find_device(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
+{
+    const char *id = sb_conf_str(conf, "device", "id");
+
+    if (id[0] == '\0') {
+        if (out->cert_file[0] != '\0')
+            (void)agent_certificate_cn(out->cert_file, out->device, NULL);
+        return 0;
+    }
+    if (!sb_device_valid(sb_span_of(id)))
+        return sb_fail(err, SB_ECONFIG,
+                       "[device] id '%.80s': not [A-Za-z0-9_-]{1,64} without a leading '_'", id);
+    memcpy(out->device, id, strlen(id) + 1);
+    return 0;
+}
+
+/* ---- values ---- */
+
+static int find_paths(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
+{
+    const char *dir = sb_conf_str(conf, "agent", "state_dir");
+    size_t room = PATH_MAX - sizeof("/outbox.db-wal");
+
+    if (dir[0] != '\0')
+        snprintf(out->state_dir, sizeof(out->state_dir), "%s", dir);
+    else if (geteuid() == 0)
+        snprintf(out->state_dir, sizeof(out->state_dir), "/var/lib/sb");
+    else if (!user_folder("XDG_STATE_HOME", ".local/state", out->state_dir))
+        return sb_fail(
+            err, SB_ENOT_CONFIGURED,
+            "not configured: [agent] state_dir (neither XDG_STATE_HOME nor HOME is set)");
+    if (strlen(out->state_dir) > room)
+        return sb_fail(err, SB_ECONFIG, "[agent] state_dir: the path is too long");
+    snprintf(out->outbox_path, sizeof(out->outbox_path), "%.*s/outbox.db", (int)room,
+             out->state_dir);
+    snprintf(out->socket_path, sizeof(out->socket_path), "%.*s/agent.sock", (int)room,
+             out->state_dir);
+    snprintf(out->lock_path, sizeof(out->lock_path), "%.*s/agent.lock", (int)room, out->state_dir);
+    return 0;
+}
+
+static void read_broker(const struct sb_conf *conf, struct agent_config *out)
+{
+    out->url = sb_conf_str(conf, "broker", "url");
+    out->ca_file = sb_conf_str(conf, "broker", "ca_file");
+    out->cert_file = sb_conf_str(conf, "broker", "cert_file");
+    out->key_file = sb_conf_str(conf, "broker", "key_file");
+    out->user = sb_conf_str(conf, "broker", "user");
+    out->password_file = sb_conf_str(conf, "broker", "password_file");
+    out->keepalive = sb_conf_int(conf, "broker", "keepalive");
+    out->session_expiry = sb_conf_int(conf, "broker", "session_expiry");
+    out->connect_timeout = sb_conf_int(conf, "broker", "connect_timeout");
+}
+
+static void read_outbox(const struct sb_conf *conf, struct agent_config *out)
+{
+    out->switches.enabled = sb_conf_bool(conf, "sync", "enabled");
+    out->switches.sync_settings = sb_conf_bool(conf, "sync", "sync_settings");
+    out->switches.sync_history = sb_conf_bool(conf, "sync", "sync_history");
+    out->switches.sync_sensors = sb_conf_bool(conf, "sync", "sync_sensors");
+    out->switches.max_record_bytes = (uint64_t)sb_conf_int(conf, "outbox", "max_record_bytes");
+    out->max_bytes = sb_conf_int(conf, "outbox", "max_bytes");
+    out->resend = sb_conf_int(conf, "outbox", "resend_days") * DAY;
+    out->resend_bytes = sb_conf_int(conf, "outbox", "resend_bytes");
+    out->purge_interval = sb_conf_int(conf, "outbox", "purge_interval");
+    out->busy_timeout = sb_conf_int(conf, "outbox", "busy_timeout");
+}
+
+static void read_pacer(const struct sb_conf *conf, struct agent_config *out)
+{
+    out->window = (unsigned)sb_conf_int(conf, "pacer", "window");
+    out->retry_min = sb_conf_int(conf, "pacer", "retry_min");
+    out->retry_max = sb_conf_int(conf, "pacer", "retry_max");
+    out->rto_min = sb_conf_int(conf, "pacer", "rto_min");
+    out->rto_max = sb_conf_int(conf, "pacer", "rto_max");
+    out->hello_refused_min = sb_conf_int(conf, "pacer", "hello_refused_min");
+    out->puback_timeout = sb_conf_int(conf, "pacer", "puback_timeout");
+}
+
+static int check_pairs(const struct agent_config *c, struct sb_err *err)
+{
+    if (c->retry_min > c->retry_max)
+        return sb_fail(err, SB_ECONFIG, "[pacer] retry_min is longer than retry_max");
+    if (c->rto_min > c->rto_max)
+        return sb_fail(err, SB_ECONFIG, "[pacer] rto_min is longer than rto_max");
+    if ((c->cert_file[0] == '\0') != (c->key_file[0] == '\0'))
+        return sb_fail(err, SB_ECONFIG, "[broker] cert_file and key_file belong together");
+    if (c->password_file[0] != '\0' && c->user[0] == '\0')
+        return sb_fail(err, SB_ECONFIG, "[broker] password_file needs user");
+    return 0;
+}
+
+static int read_log(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
+{
+    const char *level = sb_conf_str(conf, "log", "level");
+    const char *format = sb_conf_str(conf, "log", "format");
+
+    if (!sb_log_level_parse(level, &out->log_level))
+        return sb_fail(err, SB_ECONFIG, "[log] level '%.32s': not error, warn, info or debug",
+                       level);
+    out->log_json = strcmp(format, "json") == 0;
+    if (!out->log_json && strcmp(format, "text") != 0)
+        return sb_fail(err, SB_ECONFIG, "[log] format '%.32s': not text or json", format);
+    return 0;
+}
+
+int agent_config_from(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
+{
+    int rc;
+
+    *out = (struct agent_config){0};
+    read_broker(conf, out);
+    read_outbox(conf, out);
+    read_pacer(conf, out);
+    out->socket_group = sb_conf_str(conf, "agent", "socket_group");
+    out->collect = sb_conf_bool(conf, "collector", "enabled");
+    out->collect_interval = sb_conf_int(conf, "collector", "interval");
+    out->collect_root = sb_conf_str(conf, "collector", "root");
+    rc = find_paths(conf, out, err);
+    if (rc == 0)
+        rc = find_device(conf, out, err);
+    if (rc == 0)
+        rc = check_pairs(out, err);
+    if (rc == 0)
+        rc = read_log(conf, out, err);
+    return rc;
+}
+
+int agent_config_ready(const struct agent_config *config, struct sb_err *err)
+{
+    char cn[SB_NAME_MAX + 1];
+    int rc;
+
+    if (config->url[0] == '\0')
+        return sb_fail(err, SB_ENOT_CONFIGURED, "not configured: [broker] url");
+    if (config->cert_file[0] != '\0') {
+        rc = agent_certificate_cn(config->cert_file, cn, err);
+        if (rc == -(int)SB_ENOT_FOUND)
+            rc = sb_fail(err, SB_ETLS, "[broker] cert_file %.180s: there is no such file",
+                         config->cert_file);
+        if (rc != 0)
+            return rc;
+        if (config->device[0] != '\0' && strcmp(cn, config->device) != 0)
+            return sb_fail(err, SB_ECONFIG,
+                           "[device] id is '%s', but the certificate's common name is '%s'",
+                           config->device, cn);
+    }
+    if (config->device[0] == '\0')
+        return sb_fail(err, SB_ENOT_CONFIGURED,
+                       "not configured: [device] id (or a certificate in [broker] cert_file)");
+    return 0;
+}

@@ -1,0 +1,63 @@
+#ifndef EDGE_CONFIG_H
+#define EDGE_CONFIG_H
+
+#include <limits.h>
+
+#include "common/conf.h"
+#include "common/ids.h"
+#include "common/log.h"
+#include "edge_agent/enqueue.h"
+
+/* edge_agent's configuration: the key table, where its files are, and the values as a struct. */
+
+#define AGENT_CONFIG_FILE "/etc/sb/agent.conf"
+
+struct sb_conf *agent_conf_new(void);
+
+/* Reads what applies, later ones win: /etc/sb/agent.conf, /etc/sb/agent.conf.d/ *.conf by name,
+ * for users other than root $XDG_CONFIG_HOME/sb/agent.conf (~/.config without it), the environment.
+ * With `file` that file alone, and it must exist. --set is the caller's (sb_conf_set). */
+int agent_conf_load(struct sb_conf *conf, const char *file, char *const *environ_list,
+                    struct sb_err *err);
+
+/* Durations in ms. Texts are borrowed from the sb_conf, "" = unset. */
+struct agent_config {
+    char device[SB_NAME_MAX + 1]; /* "" = neither set nor in the certificate */
+    const char *url, *ca_file, *cert_file, *key_file, *user, *password_file;
+    int64_t keepalive, session_expiry, connect_timeout;
+
+    char state_dir[PATH_MAX];
+    char outbox_path[PATH_MAX]; /* <state_dir>/outbox.db */
+    char socket_path[PATH_MAX]; /* <state_dir>/agent.sock */
+    char lock_path[PATH_MAX];   /* <state_dir>/agent.lock */
+    const char *socket_group;
+
+    struct enqueue_switches switches;
+
+    int64_t max_bytes, resend_bytes; /* 0 = no limit */
+    int64_t resend, purge_interval, busy_timeout;
+
+    unsigned window;
+    int64_t retry_min, retry_max, rto_min, rto_max, hello_refused_min, puback_timeout;
+
+    bool collect;
+    int64_t collect_interval;
+    const char *collect_root;
+
+    enum sb_log_level log_level;
+    bool log_json;
+};
+
+/* Checks what the key table cannot (names, pairs of values) and works out the defaults that depend
+ * on the place: the state folder, the device id from the certificate. An unreadable certificate is
+ * no error here: what needs an identity says so by agent_config_ready. */
+int agent_config_from(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err);
+
+/* Can the daemon run with it? SB_ENOT_CONFIGURED "not configured: [broker] url", or the certificate
+ * files' own error. */
+int agent_config_ready(const struct agent_config *config, struct sb_err *err);
+
+/* The common name of the first certificate in a PEM file. SB_ENOT_FOUND, SB_ETLS. */
+int agent_certificate_cn(const char *path, char out[SB_NAME_MAX + 1], struct sb_err *err);
+
+#endif
