@@ -1,5 +1,5 @@
 /* Small tables beside the queue: settings, local history, import cursors, receipt, clock. */
-#include "edge_agent/outbox_db.h"
+#include "edge_agent/outbox_sqlite.h"
 
 #include <stdlib.h>
 #include <string.h>

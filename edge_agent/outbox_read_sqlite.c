@@ -1,5 +1,5 @@
 /* Stage 2 → 3: reading the outbox. Nothing here changes it. */
-#include "edge_agent/outbox_db.h"
+#include "edge_agent/outbox_sqlite.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "edge_agent/outbox_db.h"
+#include "edge_agent/outbox_sqlite.h"
 
 /* Append only: a step that was released is never changed. Stored enums never change their numbers.
  *

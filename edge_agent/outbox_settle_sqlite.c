@@ -1,6 +1,6 @@
 /* Stage 8, the file: what a reply, a welcome or a person changes. All of it inside the caller's
  * transaction; in-memory state follows only after the commit. */
-#include "edge_agent/outbox_db.h"
+#include "edge_agent/outbox_sqlite.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Stage 2, the file: opening, transactions and the append of new records. Reading is in
  * outbox_read_sqlite.c, settling in outbox_settle_sqlite.c, documents in outbox_docs_sqlite.c. */
-#include "edge_agent/outbox_db.h"
+#include "edge_agent/outbox_sqlite.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-#ifndef EDGE_OUTBOX_DB_H
-#define EDGE_OUTBOX_DB_H
+#ifndef EDGE_OUTBOX_SQLITE_H
+#define EDGE_OUTBOX_SQLITE_H
 
 #include "common/db_sqlite.h"
 #include "edge_agent/outbox.h"
