@@ -212,7 +212,7 @@ int publisher_rows(struct publisher *pub, struct outbox *ob, const struct lane *
                    struct sb_err *err)
 {
     uint64_t max_records = limits->max_records;
-    uint64_t last;
+    uint64_t last = work->lo;
     int rc;
 
     for (;;) {
