@@ -65,7 +65,7 @@ endfunction()
 function(sb_system_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "")
   add_test(NAME system.${name}
-    COMMAND /usr/bin/python3 -m pytest -q -rs --color=no -p no:cacheprovider
+    COMMAND /usr/bin/python3 -m pytest -q -rs --tb=short --color=no -p no:cacheprovider
       "--junitxml=${CMAKE_BINARY_DIR}/pytest/${name}.xml" "test_${name}.py"
     WORKING_DIRECTORY "${CMAKE_CURRENT_LIST_DIR}/system")
   if(NOT arg_TIMEOUT)

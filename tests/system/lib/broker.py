@@ -42,8 +42,9 @@ def free_ports(count):
 
 
 def _unprivileged_user():
-    """Whom a broker started by root runs as, like a packaged one; (None, None) if not root."""
-    if os.geteuid() != 0:
+    """Whom a broker started by root runs as, like a packaged one; (None, None) if not root, or
+    where no other user gets below / (a chroot whose root is root's alone)."""
+    if os.geteuid() != 0 or not os.stat("/").st_mode & 0o001:
         return None, None
     entry = pwd.getpwnam("mosquitto")
     return entry.pw_uid, entry.pw_gid
@@ -84,6 +85,8 @@ class Broker:
         args = [RENDER, "--cert-dir", self.folder / "certs", "--persistence-dir", self.state,
                 "--device-port", self.device_port, "--operator-port", self.operator_port,
                 "--bind", ADDRESS, "--log-type", "all"]
+        if self._user is None and os.geteuid() == 0:
+            args += ["--user", "root"]
         for ingest in self._ingests:
             args += ["--ingest", ingest]
         for operator in self._operators:
