@@ -144,7 +144,7 @@ static struct sb_span optional(const struct sb_buf *buf, bool has)
 static int stream_is_ordered(struct outbox *ob, int64_t s, bool *ordered, struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_STREAM_NAME, err);
-    struct sb_stream stream;
+    struct sb_stream stream = {0};
     int rc;
 
     if (stmt == NULL)

@@ -112,7 +112,7 @@ check_headers_alone() {
     esac
     # shellcheck disable=SC2046,SC2086  # flags, one word each
     gcc -fsyntax-only -std=c11 -D_GNU_SOURCE -DSB_VERSION='""' -Wall -Wno-unused-function -x c \
-      -I. -Icommon -Iedge_agent -Icloud_ingest -I"${header%/*}" \
+      -I. \
       $(pkg-config --cflags libcjson inih cmocka 2>/dev/null) \
       $before "$header" 2>&1 | grep -E 'error|warning: '
   done | report 'header does not compile alone'

@@ -6,19 +6,21 @@ function(sb_flags target)
   target_link_libraries(${target} PRIVATE sb::warnings sb::sanitize sb::hardening)
 endfunction()
 
+# The root is the only folder that headers are looked for in: "common/link.h" is ours, <link.h> and
+# <limits.h> stay the system's.
+
 # sb_library(name SOURCES ... LIBS ...): a static library; LIBS reach those who link it.
 # Without sources it is a name to hang the LIBS on.
 function(sb_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
   if(arg_SOURCES)
     add_library(${name} STATIC ${arg_SOURCES})
-    target_include_directories(${name} PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}")
+    target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
     target_link_libraries(${name} PUBLIC ${arg_LIBS})
     sb_flags(${name})
   else()
     add_library(${name} INTERFACE)
-    target_include_directories(${name} INTERFACE
-      "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}")
+    target_include_directories(${name} INTERFACE "${PROJECT_SOURCE_DIR}")
     target_link_libraries(${name} INTERFACE ${arg_LIBS})
   endif()
 endfunction()
@@ -37,7 +39,6 @@ function(sb_switched_library name)
   list(TRANSFORM sources PREPEND "${folder}/")
   sb_library(${name} SOURCES ${sources} ${arg_SOURCES} LIBS ${arg_LIBS})
   set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
-  target_include_directories(${name} PUBLIC "${folder}")
   target_compile_definitions(${name} PUBLIC SB_RULE_SWITCHES
     $<TARGET_PROPERTY:${arg_OF},INTERFACE_COMPILE_DEFINITIONS>)
 endfunction()
