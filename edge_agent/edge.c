@@ -113,7 +113,7 @@ bool edge_split(struct lane *lane)
 }
 
 /* A transaction failed: what the sets in memory say may not be on disk. */
-static void start_over(struct edge *edge, const struct sb_err *err)
+static void start_over(struct edge *edge, struct sb_now now, const struct sb_err *err)
 {
     struct sb_err again;
 
@@ -121,6 +121,7 @@ static void start_over(struct edge *edge, const struct sb_err *err)
     sb_log_err("outbox", err);
     edge_note_error(edge, err);
     edge->reload = load_all(edge, &again) < 0;
+    edge->hold_until_ms = now.mono_ms + EDGE_HOLD_MS;
 }
 
 /* ---- settling ---- */
@@ -242,7 +243,7 @@ bool edge_settle_collected(struct edge *edge, struct sb_now now)
         rc = outbox_commit(edge->ob, &err);
     if (rc < 0) {
         clear_collected(edge); /* they will be sent again and answered as duplicates */
-        start_over(edge, &err);
+        start_over(edge, now, &err);
         return false;
     }
     edge->status.last_settled_us = now.wall_us;
@@ -286,7 +287,7 @@ static void after_welcome(struct edge *edge, const struct reconcile_result *resu
 
 static void apply_welcome(struct edge *edge, struct sb_now now)
 {
-    struct reconcile_result result;
+    struct reconcile_result result = {0};
     struct sb_err err;
     int rc;
 
@@ -298,7 +299,7 @@ static void apply_welcome(struct edge *edge, struct sb_now now)
                                 now.wall_us, &result, &err)) == 0)
         rc = outbox_commit(edge->ob, &err);
     if (rc < 0) {
-        start_over(edge, &err);
+        start_over(edge, now, &err);
         return; /* the gate stays shut; the hello is repeated on its timer */
     }
     after_welcome(edge, &result);
@@ -374,7 +375,7 @@ static void purge(struct edge *edge, struct sb_now now)
         return;
     edge->next_purge_ms = now.mono_ms + edge->config.purge_interval_ms;
     if (purge_slice(edge, now, &deleted, &err) < 0) {
-        start_over(edge, &err);
+        start_over(edge, now, &err);
         return;
     }
     if (deleted == 0) {
@@ -407,6 +408,13 @@ static void look_at_file(struct edge *edge, struct sb_now now)
         edge_note_error(edge, &err);
 }
 
+static void unpark_expired(struct edge *edge, struct sb_now now)
+{
+    for (size_t i = 0; i < edge->lanes.count; i++)
+        if (edge->lanes.at[i].parked_until_ms <= now.mono_ms)
+            edge->lanes.at[i].parked_until_ms = 0;
+}
+
 void edge_tick(struct edge *edge, struct sb_now now)
 {
     look_at_file(edge, now);
@@ -418,7 +426,9 @@ void edge_tick(struct edge *edge, struct sb_now now)
     drop_stuck_connection(edge, now);
     if (session_hello_due(&edge->session, now.mono_ms))
         edge_send_hello(edge, now);
-    if (session_gate_open(&edge->session) && !edge->session.due) {
+    unpark_expired(edge, now);
+    if (session_gate_open(&edge->session) && !edge->session.due &&
+        now.mono_ms >= edge->hold_until_ms) {
         edge_restores_send(edge, now);
         edge_send_work(edge, now);
     }
@@ -462,10 +472,12 @@ static int64_t earlier(int64_t a, int64_t b)
 
 int64_t edge_deadline(const struct edge *edge)
 {
-    int64_t first = earlier(edge->next_poll_ms, session_deadline(&edge->session));
+    int64_t first = edge->next_poll_ms;
 
     if (edge->awake || edge->welcome_whole || edge->reply_count > 0)
         return INT64_MIN;
+    if (edge->pacer.unacked < edge->pacer.window) /* else a PUBACK comes first */
+        first = earlier(first, session_deadline(&edge->session));
     first = earlier(first, pacer_deadline(&edge->pacer, edge->session.ingest_online));
     first = earlier(first, edge_restores_deadline(edge));
     for (size_t i = 0; i < edge->lanes.count; i++)

@@ -13,6 +13,7 @@
 
 #define EDGE_REPLIES_MAX  256 /* collected for one transaction; beyond it that runs at once */
 #define EDGE_RESTORES_MAX 16
+#define EDGE_HOLD_MS      1000 /* pause of sending after a transaction that failed; the poll ends it */
 #define EDGE_POLL_MS      1000 /* looks for changes of processes whose wake-up was lost */
 
 struct collected {
@@ -50,6 +51,7 @@ struct edge {
     bool awake, dead_due, reload;
     int64_t data_version;
     int64_t next_poll_ms, next_purge_ms, last_puback_ms;
+    int64_t hold_until_ms; /* nothing is sent before: the disk refused a settlement */
     size_t round_robin;
     struct restore restores[EDGE_RESTORES_MAX];
     edge_settled_fn settled_fn;

@@ -22,6 +22,8 @@ static void receive_retry(struct edge *edge, struct lane *lane, const struct sb_
 {
     if (reply->code == SB_EHELLO) {
         session_refused(&edge->session, now.mono_ms, pacer_reply_ms(&edge->pacer));
+        if (!edge->session.due) /* the rate limit says not yet: do not ask at full speed */
+            lane->parked_until_ms = now.mono_ms + pacer_rto(&edge->pacer);
         return;
     }
     if (reply->code == SB_ELIMIT && edge_split(lane))

@@ -32,6 +32,7 @@ static void send_one(struct edge *edge, struct restore *restore)
     struct sb_buf json = {0}, args = {0};
     struct sb_span packed;
     struct sb_err err;
+    uint32_t token = 0;
     bool gzip;
 
     sb_buf_add_fmt(&args, "{\"user\":\"%s\"}", restore->user);
@@ -40,8 +41,8 @@ static void send_one(struct edge *edge, struct restore *restore)
     request.args = sb_buf_span(&args);
     sb_request_encode(&request, &json);
     packed = publisher_pack(edge->pub, sb_buf_span(&json), &gzip);
-    if (edge_publish(edge, SB_UP_CTL, packed, gzip, restore->id, NULL, &err) == 0) {
-        pacer_other_sent(&edge->pacer);
+    if (edge_publish(edge, SB_UP_CTL, packed, gzip, restore->id, &token, &err) == 0) {
+        pacer_other_sent(&edge->pacer, token);
         restore->sent = true;
     }
     sb_buf_free(&json);

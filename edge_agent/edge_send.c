@@ -42,16 +42,17 @@ static void send_page(void *ctx, struct sb_span json)
 {
     struct hello_out *out = ctx;
     struct sb_span packed;
+    uint32_t token = 0;
     bool gzip;
 
     if (out->failed)
         return;
     packed = publisher_pack(out->edge->pub, json, &gzip);
-    if (edge_publish(out->edge, SB_UP_CTL, packed, gzip, NULL, NULL, &out->err) < 0) {
+    if (edge_publish(out->edge, SB_UP_CTL, packed, gzip, NULL, &token, &out->err) < 0) {
         out->failed = true;
         return;
     }
-    pacer_other_sent(&out->edge->pacer);
+    pacer_other_sent(&out->edge->pacer, token);
 }
 
 static void describe(struct edge *edge, const char *nonce, struct sb_now now,
@@ -288,8 +289,12 @@ static int send_again(void *ctx, const struct outbox_dead *dead)
     char id[SB_UUID_LEN + 1];
     struct sb_err err;
 
-    if (!pacer_may_send(&edge->pacer))
+    if (!pacer_may_send(&edge->pacer)) {
+        edge->dead_due = true;
         return 1;
+    }
+    if (lane != NULL && parked(lane, again->now))
+        edge->dead_due = true;
     if (lane == NULL || parked(lane, again->now) || again_flies(edge, dead))
         return 0;
     sb_uuid7(edge->rng, again->now.wall_us, id);

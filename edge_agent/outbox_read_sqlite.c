@@ -287,29 +287,28 @@ static int count_stream(void *ctx, const struct outbox_stream *stream)
     return rc;
 }
 
-static int64_t pragma_number(struct outbox *ob, const char *sql)
+int outbox_file_bytes(struct outbox *ob, struct outbox_counts *out, struct sb_err *err)
 {
-    sqlite3_stmt *stmt = NULL;
-    int64_t value = 0;
+    uint64_t page = 0, all = 0, unused = 0;
+    int rc;
 
-    if (sqlite3_prepare_v2(ob->db, sql, -1, &stmt, NULL) == SQLITE_OK &&
-        sqlite3_step(stmt) == SQLITE_ROW)
-        value = sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
-    return value;
+    if ((rc = one_number(ob, Q_PAGE_SIZE, &page, err)) < 0 ||
+        (rc = one_number(ob, Q_PAGE_COUNT, &all, err)) < 0 ||
+        (rc = one_number(ob, Q_PAGES_FREE, &unused, err)) < 0)
+        return rc;
+    out->free_bytes = (int64_t)(unused * page);
+    out->used_bytes = (int64_t)((all - unused) * page);
+    return 0;
 }
 
 int outbox_counts(struct outbox *ob, struct outbox_counts *out, struct sb_err *err)
 {
     struct counting counting = {.ob = ob, .out = out, .err = err};
-    int64_t page = pragma_number(ob, "PRAGMA page_size");
-    int64_t free_pages = pragma_number(ob, "PRAGMA freelist_count");
     int rc;
 
     *out = (struct outbox_counts){0};
-    out->free_bytes = free_pages * page;
-    out->used_bytes = (pragma_number(ob, "PRAGMA page_count") - free_pages) * page;
-    if ((rc = one_number(ob, Q_COUNT_DEAD, &out->dead, err)) < 0 ||
+    if ((rc = outbox_file_bytes(ob, out, err)) < 0 ||
+        (rc = one_number(ob, Q_COUNT_DEAD, &out->dead, err)) < 0 ||
         (rc = one_number(ob, Q_COUNT_CONFLICTS, &out->conflicts, err)) < 0 ||
         (rc = one_number(ob, Q_COUNT_HOLES, &out->holes, err)) < 0)
         return rc;

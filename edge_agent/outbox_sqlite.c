@@ -129,7 +129,8 @@ int outbox_open(const struct outbox_config *config, struct sb_rng *rng, struct o
 {
     const struct sb_db_options options = {
         .busy_timeout_ms = config->busy_timeout_ms > 0 ? config->busy_timeout_ms : 5000,
-        .page_limit = config->max_bytes / 4096,
+        /* the last tenth is for settling and purging: a full outbox must be able to drain */
+        .page_limit = (config->max_bytes + config->max_bytes / 10) / 4096,
         .cache_kib = 1024,
         .create = config->create,
         .volatile_ok = config->in_memory,
@@ -138,6 +139,7 @@ int outbox_open(const struct outbox_config *config, struct sb_rng *rng, struct o
     int rc;
 
     ob->rng = rng;
+    ob->max_bytes = config->max_bytes;
     if ((rc = sb_db_open(config->path, &options, &ob->db, err)) < 0)
         goto fail;
     remember_file(ob, config);
@@ -193,6 +195,7 @@ int outbox_begin(struct outbox *ob, struct sb_err *err)
         return rc;
     }
     ob->in_transaction = true;
+    ob->room_checked = false;
     if ((rc = check_path(ob, err)) < 0)
         outbox_rollback(ob);
     return rc;
@@ -464,6 +467,25 @@ static int open_stream(struct outbox *ob, const struct outbox_chunk *chunk, cons
     return rc;
 }
 
+/* Once a transaction: what several chunks of it add beyond the limit is bounded by their size. */
+static int check_room(struct outbox *ob, struct sb_err *err)
+{
+    struct outbox_counts counts;
+    int rc;
+
+    if (ob->max_bytes == 0 || ob->room_checked)
+        return 0;
+    if ((rc = outbox_file_bytes(ob, &counts, err)) < 0)
+        return rc;
+    if (counts.used_bytes >= ob->max_bytes)
+        return sb_fail(err, SB_EDISK_FULL,
+                       "the outbox holds %lld bytes and may hold %lld (outbox.max_bytes): connect,"
+                       " or raise the limit",
+                       (long long)counts.used_bytes, (long long)ob->max_bytes);
+    ob->room_checked = true;
+    return 0;
+}
+
 int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct outbox_place *place,
                   struct sb_err *err)
 {
@@ -482,6 +504,8 @@ int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct ou
         return rc;
     if (rc == 1)
         return 0;
+    if ((rc = check_room(ob, err)) < 0)
+        return rc;
     sb_stream_print(&chunk->stream, name);
     if (sb_class_ordered(chunk->stream.class))
         row.op_id = chunk->ids[0].id;

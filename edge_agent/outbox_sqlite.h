@@ -93,6 +93,9 @@
                     " hash = excluded.hash")                                                       \
     X(Q_COUNT_DEAD, "SELECT count(*) FROM dead")                                                   \
     X(Q_COUNT_CONFLICTS, "SELECT count(*) FROM conflicts")                                         \
+    X(Q_PAGE_SIZE, "PRAGMA page_size")                                                             \
+    X(Q_PAGE_COUNT, "PRAGMA page_count")                                                           \
+    X(Q_PAGES_FREE, "PRAGMA freelist_count")                                                       \
     X(Q_COUNT_HOLES, "SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM holes")
 
 #define OUTBOX_QUERY_ENUM(id, sql) id,
@@ -106,6 +109,8 @@ struct outbox {
     uint64_t inode; /* of the open file */
     uint64_t device;
     bool in_transaction;
+    bool room_checked; /* in this transaction */
+    int64_t max_bytes; /* of pages in use; 0 = none */
     sqlite3_stmt *stmt[OUTBOX_QUERY_COUNT];
 };
 
@@ -113,6 +118,8 @@ int outbox_migrate(sqlite3 *db, struct sb_err *err);
 
 /* The prepared statement, reset and without bindings; NULL with *err set. */
 sqlite3_stmt *outbox_stmt(struct outbox *ob, enum outbox_query query, struct sb_err *err);
+/* used_bytes and free_bytes alone. */
+int outbox_file_bytes(struct outbox *ob, struct outbox_counts *out, struct sb_err *err);
 /* Steps a statement that returns no rows. */
 int outbox_run(struct outbox *ob, sqlite3_stmt *stmt, const char *what, struct sb_err *err);
 /* 1 = a row, 0 = done (reset), negative = error (reset). */

@@ -18,6 +18,7 @@ void pacer_up(struct pacer *pacer, uint32_t receive_max)
 
     pacer->window = window < pacer->config.window_max ? window : pacer->config.window_max;
     pacer->unacked = 0;
+    pacer->other_count = 0;
 }
 
 static void land(struct pacer *pacer, struct flight *flight)
@@ -41,6 +42,7 @@ void pacer_down(struct pacer *pacer)
         pacer->flights[i].unacked = false;
     }
     pacer->unacked = 0;
+    pacer->other_count = 0;
 }
 
 void pacer_forget(struct pacer *pacer)
@@ -94,9 +96,23 @@ void pacer_sent(struct pacer *pacer, const char *batch_id, int64_t s, uint64_t l
     pacer->unacked++;
 }
 
-void pacer_other_sent(struct pacer *pacer)
+void pacer_other_sent(struct pacer *pacer, uint32_t token)
 {
+    if (pacer->other_count == PACER_OTHERS_MAX)
+        return;
+    pacer->others[pacer->other_count++] = token;
     pacer->unacked++;
+}
+
+static void other_acked(struct pacer *pacer, uint32_t token)
+{
+    for (unsigned i = 0; i < pacer->other_count; i++) {
+        if (pacer->others[i] != token)
+            continue;
+        pacer->others[i] = pacer->others[--pacer->other_count];
+        pacer->unacked--;
+        return;
+    }
 }
 
 struct flight *pacer_acked(struct pacer *pacer, uint32_t token)
@@ -109,8 +125,7 @@ struct flight *pacer_acked(struct pacer *pacer, uint32_t token)
             return flight->batch_id[0] != '\0' ? flight : NULL;
         }
     }
-    if (pacer->unacked > 0)
-        pacer->unacked--;
+    other_acked(pacer, token);
     return NULL;
 }
 

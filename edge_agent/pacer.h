@@ -13,6 +13,7 @@
  * disconnect; after that it is still remembered, because a late reply to it settles too, until the
  * next hello forgets it (D7). */
 
+#define PACER_OTHERS_MAX  64
 #define PACER_FLIGHTS_MAX 256 /* remembered; the oldest that does not fly is forgotten first */
 
 enum flight_kind { FLIGHT_ROWS, FLIGHT_HOLE, FLIGHT_AGAIN };
@@ -38,6 +39,8 @@ struct pacer_config {
 struct pacer {
     struct pacer_config config;
     struct flight flights[PACER_FLIGHTS_MAX];
+    uint32_t others[PACER_OTHERS_MAX]; /* tokens without their PUBACK */
+    unsigned other_count;
     unsigned window; /* of this connection */
     unsigned flying, unacked;
     uint64_t serial;
@@ -58,12 +61,12 @@ void pacer_forget(struct pacer *pacer); /* a hello was sent */
 
 bool pacer_may_send(const struct pacer *pacer);
 
-/* Notes a batch that was handed over. *evicted (may be NULL) is false-filled when none was pushed
- * out. */
+/* Notes a batch that was handed over. */
 void pacer_sent(struct pacer *pacer, const char *batch_id, int64_t s, uint64_t lo, uint64_t hi,
                 enum flight_kind kind, uint32_t token, int64_t now_ms);
-/* Other publishes (hello, requests) count against the broker's window until their PUBACK. */
-void pacer_other_sent(struct pacer *pacer);
+/* Other publishes of the core (hello, requests) count against the broker's window until their
+ * PUBACK. More than PACER_OTHERS_MAX at once are not counted. */
+void pacer_other_sent(struct pacer *pacer, uint32_t token);
 /* A PUBACK; its flight, or NULL when it was for something else. */
 struct flight *pacer_acked(struct pacer *pacer, uint32_t token);
 
