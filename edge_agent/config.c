@@ -1,14 +1,10 @@
 #include "edge_agent/config.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <openssl/pem.h>
-#include <openssl/x509.h>
+#include "common/certificate.h"
+#include "common/conf_load.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
@@ -93,109 +89,23 @@ struct sb_conf *agent_conf_new(void)
     return sb_conf_new("edge_agent", keys, sizeof(keys) / sizeof(keys[0]));
 }
 
-/* ---- files ---- */
-
-/* A file that is not there is no error. */
-static int read_optional(struct sb_conf *conf, const char *path, struct sb_err *err)
-{
-    struct sb_err own = {0};
-    int rc = sb_conf_read_file(conf, path, &own);
-
-    if (rc == 0 || own.code == SB_ENOT_FOUND)
-        return 0;
-    if (err != NULL)
-        *err = own;
-    return rc;
-}
-
-static int is_conf_name(const struct dirent *entry)
-{
-    size_t len = strlen(entry->d_name);
-
-    return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
-}
-
-static int read_folder(struct sb_conf *conf, const char *folder, struct sb_err *err)
-{
-    struct dirent **names;
-    char path[PATH_MAX];
-    int count = scandir(folder, &names, is_conf_name, alphasort), rc = 0;
-
-    for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, names[i]->d_name);
-        if (rc == 0)
-            rc = read_optional(conf, path, err);
-        free(names[i]);
-    }
-    if (count >= 0)
-        free(names);
-    return rc;
-}
-
-/* $<variable>/sb or ~/<fallback>/sb; false when neither is known. */
-static bool user_folder(const char *variable, const char *fallback, char out[PATH_MAX])
-{
-    const char *base = getenv(variable), *home = getenv("HOME");
-
-    if (base != NULL && base[0] == '/')
-        return snprintf(out, PATH_MAX, "%s/sb", base) < PATH_MAX;
-    if (home == NULL || home[0] != '/')
-        return false;
-    return snprintf(out, PATH_MAX, "%s/%s/sb", home, fallback) < PATH_MAX;
-}
-
-static int read_user_file(struct sb_conf *conf, struct sb_err *err)
-{
-    char folder[PATH_MAX], path[PATH_MAX + 16];
-
-    if (geteuid() == 0 || !user_folder("XDG_CONFIG_HOME", ".config", folder))
-        return 0;
-    snprintf(path, sizeof(path), "%s/agent.conf", folder);
-    return read_optional(conf, path, err);
-}
-
 int agent_conf_load(struct sb_conf *conf, const char *file, char *const *environ_list,
                     struct sb_err *err)
 {
-    int rc;
-
-    if (file != NULL) {
-        rc = sb_conf_read_file(conf, file, err);
-        if (rc == -(int)SB_ENOT_FOUND) /* a configuration error, not "nothing found" */
-            rc = sb_fail(err, SB_ECONFIG, "--config %s: there is no such file", file);
-    } else {
-        rc = read_optional(conf, AGENT_CONFIG_FILE, err);
-        if (rc == 0)
-            rc = read_folder(conf, AGENT_CONFIG_FILE ".d", err);
-        if (rc == 0)
-            rc = read_user_file(conf, err);
-    }
-    return rc != 0 ? rc : sb_conf_read_environment(conf, environ_list, err);
+    return sb_conf_load(conf, AGENT_CONFIG_FILE, file, environ_list, err);
 }
 
 /* ---- identity ---- */
 
 int agent_certificate_cn(const char *path, char out[SB_NAME_MAX + 1], struct sb_err *err)
 {
-    FILE *file = fopen(path, "re");
-    X509 *cert;
-    int len;
+    int rc = sb_certificate_cn(path, out, err);
 
-    out[0] = '\0';
-    if (file == NULL)
-        return sb_fail_errno(err, errno, "%s", path);
-    cert = PEM_read_X509(file, NULL, NULL, NULL);
-    fclose(file);
-    if (cert == NULL)
-        return sb_fail(err, SB_ETLS, "%s: not a certificate in PEM form", path);
-    len = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, out,
-                                    SB_NAME_MAX + 1);
-    X509_free(cert);
-    if (len <= 0 || !sb_device_valid(sb_span_of(out))) {
+    if (rc == 0 && !sb_device_valid(sb_span_of(out))) {
         out[0] = '\0';
-        return sb_fail(err, SB_ETLS, "%s: its common name is not a device id", path);
+        rc = sb_fail(err, SB_ETLS, "%s: its common name is not a device id", path);
     }
-    return 0;
+    return rc;
 }
 
 static int find_device(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
@@ -218,19 +128,11 @@ static int find_device(const struct sb_conf *conf, struct agent_config *out, str
 
 static int find_paths(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
 {
-    const char *dir = sb_conf_str(conf, "agent", "state_dir");
     size_t room = PATH_MAX - sizeof("/outbox.db-wal");
+    int rc = sb_conf_state_dir(conf, "agent", sizeof("/outbox.db-wal"), out->state_dir, err);
 
-    if (dir[0] != '\0')
-        snprintf(out->state_dir, sizeof(out->state_dir), "%s", dir);
-    else if (geteuid() == 0)
-        snprintf(out->state_dir, sizeof(out->state_dir), "/var/lib/sb");
-    else if (!user_folder("XDG_STATE_HOME", ".local/state", out->state_dir))
-        return sb_fail(
-            err, SB_ENOT_CONFIGURED,
-            "not configured: [agent] state_dir (neither XDG_STATE_HOME nor HOME is set)");
-    if (strlen(out->state_dir) > room)
-        return sb_fail(err, SB_ECONFIG, "[agent] state_dir: the path is too long");
+    if (rc != 0)
+        return rc;
     snprintf(out->outbox_path, sizeof(out->outbox_path), "%.*s/outbox.db", (int)room,
              out->state_dir);
     snprintf(out->socket_path, sizeof(out->socket_path), "%.*s/agent.sock", (int)room,
@@ -283,24 +185,6 @@ static int check_pairs(const struct agent_config *c, struct sb_err *err)
         return sb_fail(err, SB_ECONFIG, "[pacer] retry_min is longer than retry_max");
     if (c->rto_min > c->rto_max)
         return sb_fail(err, SB_ECONFIG, "[pacer] rto_min is longer than rto_max");
-    if ((c->cert_file[0] == '\0') != (c->key_file[0] == '\0'))
-        return sb_fail(err, SB_ECONFIG, "[broker] cert_file and key_file belong together");
-    if (c->password_file[0] != '\0' && c->user[0] == '\0')
-        return sb_fail(err, SB_ECONFIG, "[broker] password_file needs user");
-    return 0;
-}
-
-static int read_log(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err)
-{
-    const char *level = sb_conf_str(conf, "log", "level");
-    const char *format = sb_conf_str(conf, "log", "format");
-
-    if (!sb_log_level_parse(level, &out->log_level))
-        return sb_fail(err, SB_ECONFIG, "[log] level '%.32s': not error, warn, info or debug",
-                       level);
-    out->log_json = strcmp(format, "json") == 0;
-    if (!out->log_json && strcmp(format, "text") != 0)
-        return sb_fail(err, SB_ECONFIG, "[log] format '%.32s': not text or json", format);
     return 0;
 }
 
@@ -322,7 +206,9 @@ int agent_config_from(const struct sb_conf *conf, struct agent_config *out, stru
     if (rc == 0)
         rc = check_pairs(out, err);
     if (rc == 0)
-        rc = read_log(conf, out, err);
+        rc = sb_conf_check_broker(conf, err);
+    if (rc == 0)
+        rc = sb_conf_log(conf, &out->log_level, &out->log_json, err);
     return rc;
 }
 
