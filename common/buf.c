@@ -36,6 +36,13 @@ void *sb_xrealloc(void *ptr, size_t size)
     return or_abort(realloc(ptr, size > 0 ? size : 1));
 }
 
+void *sb_xgrow(void *array, size_t count, size_t size)
+{
+    if ((count & (count - 1)) != 0)
+        return array;
+    return sb_xrealloc(array, (count > 0 ? count * 2 : 1) * size);
+}
+
 char *sb_xstrdup(const char *text)
 {
     return or_abort(strdup(text));

@@ -11,6 +11,9 @@
 void *sb_xmalloc(size_t size);
 void *sb_xcalloc(size_t count, size_t size);
 void *sb_xrealloc(void *ptr, size_t size);
+/* The array with room for one more element: its memory doubles whenever count is a power of two,
+ * so a list that only grows needs no capacity of its own. NULL with count 0 at first. */
+void *sb_xgrow(void *array, size_t count, size_t size);
 char *sb_xstrdup(const char *text);
 char *sb_xstrndup(const char *text, size_t len);
 

@@ -152,3 +152,39 @@ int sb_field_kind(const struct sb_json_field *field, const char *kind, struct sb
         return sb_fail(err, SB_EBAD_VALUE, "kind: not \"%s\"", kind);
     return 0;
 }
+
+int sb_field_code(const struct sb_json_field *field, enum sb_code *code, struct sb_err *err)
+{
+    char name[32];
+    int rc = sb_field_type(field, SB_JSON_STRING, err);
+
+    if (rc < 0)
+        return rc;
+    *code = SB_EINTERNAL;
+    if (sb_json_copy(field->value, name, sizeof(name)))
+        *code = sb_code_from_name(name, strlen(name));
+    return 0;
+}
+
+int sb_field_reason(const struct sb_json_field *field, char *reason, size_t size,
+                    struct sb_err *err)
+{
+    struct sb_buf text = {0};
+    struct sb_span part;
+    int rc;
+
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_type(field, SB_JSON_STRING, err);
+    if (rc < 0)
+        return rc;
+    sb_json_unescape(field->value, &text);
+    part = sb_buf_span(&text);
+    if (part.len > size - 1)
+        part.len = size - 1;
+    sb_utf8_valid(part, &part.len);
+    memcpy(reason, part.data, part.len);
+    reason[part.len] = '\0';
+    sb_buf_free(&text);
+    return 0;
+}

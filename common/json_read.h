@@ -42,4 +42,11 @@ int sb_field_version(const struct sb_json_field *field, struct sb_err *err);
 /* "kind": SB_EBAD_VALUE unless it is that one. */
 int sb_field_kind(const struct sb_json_field *field, const char *kind, struct sb_err *err);
 
+/* A code's name; one that this version does not know is SB_EINTERNAL: to be tried again later. */
+int sb_field_code(const struct sb_json_field *field, enum sb_code *code, struct sb_err *err);
+
+/* An optional text for people: cut off, not refused, where a newer peer says more. */
+int sb_field_reason(const struct sb_json_field *field, char *reason, size_t size,
+                    struct sb_err *err);
+
 #endif
