@@ -9,6 +9,8 @@
 void pacer_init(struct pacer *pacer, const struct pacer_config *config)
 {
     *pacer = (struct pacer){.config = *config, .window = 1, .last_reply_ms = INT64_MIN / 2};
+    if (pacer->config.window_max >= PACER_FLIGHTS_MAX)
+        pacer->config.window_max = PACER_FLIGHTS_MAX - 1; /* every flight needs a slot */
     pacer->retry_ms = config->retry_min_ms;
 }
 
