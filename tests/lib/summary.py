@@ -86,7 +86,7 @@ def read_all(folder):
     broken = os.path.join(folder, "broken")
     if os.path.exists(broken):
         with open(broken) as file:
-            results += [Result(line.strip(), "failed", 0.0) for line in file]
+            results += [Result(line, "failed", 0.0) for line in dict.fromkeys(file.read().splitlines())]
     for entry in sorted(os.listdir(folder)):
         if entry.endswith(".xml"):
             results += read_run(os.path.join(folder, entry))
