@@ -94,9 +94,11 @@ bool session_hello_due(const struct session *session, int64_t now_ms)
 
 int64_t session_deadline(const struct session *session)
 {
-    if (!session->connected || session->welcomed)
+    if (!session->connected)
         return INT64_MAX;
-    return session->due ? INT64_MIN : session->next_hello_ms;
+    if (session->due)
+        return INT64_MIN;
+    return session->welcomed ? INT64_MAX : session->next_hello_ms;
 }
 
 void session_hello_sent(struct session *session, const char *nonce, uint32_t pages, int64_t now_ms,
