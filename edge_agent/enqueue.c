@@ -114,7 +114,7 @@ static int lost(struct enqueue *eq, int rc)
     return rc;
 }
 
-static int begin(struct enqueue *eq, struct sb_err *err)
+int enqueue_begin(struct enqueue *eq, struct sb_err *err)
 {
     int rc;
 
@@ -226,7 +226,7 @@ static int known_id(struct enqueue *eq, const struct sb_stream *stream, struct s
 
     if (id.len == 0)
         return 0;
-    rc = begin(eq, err);
+    rc = enqueue_begin(eq, err);
     if (rc == 0 && id_in_chunk(eq, id))
         rc = flush_chunk(eq, err);
     if (rc == 0)
@@ -261,7 +261,7 @@ static int check_object(struct enqueue *eq, struct sb_span text, size_t overhead
     return rc;
 }
 
-static bool switched_on(const struct enqueue *eq, enum sb_up_class class)
+bool enqueue_sends(const struct enqueue *eq, enum sb_up_class class)
 {
     if (!eq->switches.enabled)
         return false;
@@ -290,7 +290,7 @@ static int join_chunk(struct enqueue *eq, const struct sb_stream *stream, struct
                 eq->body.len + 1 + eq->new_text.len <= OUTBOX_ROW_MAX_BYTES &&
                 eq->stream.class == stream->class && strcmp(eq->stream.name, stream->name) == 0 &&
                 sb_span_eq(sb_buf_span(&eq->fields), sb_buf_span(&eq->new_fields));
-    int rc = begin(eq, err);
+    int rc = enqueue_begin(eq, err);
 
     if (rc == 0 && !fits)
         rc = flush_chunk(eq, err);
@@ -321,7 +321,7 @@ static int add_reading(struct enqueue *eq, const struct sb_stream *stream, struc
 {
     int rc = enqueue_row(object, now.wall_us, &eq->new_fields, &eq->new_text, err);
 
-    if (rc != 0 || !switched_on(eq, SB_UP_SENSORS))
+    if (rc != 0 || !enqueue_sends(eq, SB_UP_SENSORS))
         return rc;
     return join_chunk(eq, stream, id, hash, now, receipt, err);
 }
@@ -338,7 +338,7 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
     rc = enqueue_history_check(object, &eq->scratch, &has_created, err);
     if (rc != 0)
         return rc;
-    rc = begin(eq, err);
+    rc = enqueue_begin(eq, err);
     if (rc == 0)
         rc = outbox_hlc(eq->ob, now.wall_us, 0, &hlc, err);
     if (rc != 0)
@@ -348,7 +348,7 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
                             sb_buf_span(&eq->new_text), now.wall_us, err);
     if (rc != 0)
         return lost(eq, rc);
-    if (switched_on(eq, SB_UP_HISTORY))
+    if (enqueue_sends(eq, SB_UP_HISTORY))
         return join_chunk(eq, stream, id, hash, now, receipt, err);
     eq->records++;
     return 0;
@@ -372,7 +372,7 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
     if (rc != 0)
         return rc;
     start_receipt(receipt != NULL ? receipt : &unwanted, stream, id);
-    if (id.len > 0 && switched_on(eq, stream->class)) {
+    if (id.len > 0 && enqueue_sends(eq, stream->class)) {
         struct enqueue_receipt *place = receipt != NULL ? receipt : &unwanted;
 
         hash = sb_hash64(object);
@@ -433,7 +433,7 @@ static int write_settings(struct enqueue *eq, const struct sb_stream *stream,
     sb_buf_add_span(&local.doc, document);
     local.exists = true;
     local.updated_us = now.wall_us;
-    if (switched_on(eq, SB_UP_SETTINGS)) {
+    if (enqueue_sends(eq, SB_UP_SETTINGS)) {
         enqueue_settings_text(sb_span_of(receipt->op_id), local.hlc, local.last_op, local.base_tag,
                               document, &eq->new_text);
         rc = append_settings(eq, stream, sb_span_of(receipt->op_id), hash, sb_buf_span(&before),
@@ -475,7 +475,7 @@ int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span docume
     if (id.len == 0)
         sb_uuid7(rng, now.wall_us, receipt->op_id);
     sb_buf_clear(&eq->new_text);
-    rc = begin(eq, err);
+    rc = enqueue_begin(eq, err);
     if (rc == 0)
         rc = flush_chunk(eq, err);
     if (rc == 0)

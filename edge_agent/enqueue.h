@@ -21,6 +21,9 @@ void enqueue_free(struct enqueue *eq); /* what was added and not committed is ro
  */
 void enqueue_set_clock(struct enqueue *eq, enum sb_clock_quality quality);
 
+/* Is that class of streams sent, or kept on the device only? */
+bool enqueue_sends(const struct enqueue *eq, enum sb_up_class class);
+
 struct enqueue_receipt {
     bool queued; /* false: stored locally only (a switch is off) */
     bool repeat; /* this id was there before, with the same content */
@@ -49,6 +52,10 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
 int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
                      struct sb_span id, struct sb_now now, struct sb_rng *rng,
                      struct enqueue_receipt *receipt, struct sb_err *err);
+
+/* Opens the transaction if none is under way, for what belongs into it beside records (the cursor
+ * of an import). Ends with enqueue_commit or enqueue_rollback. */
+int enqueue_begin(struct enqueue *eq, struct sb_err *err);
 
 /* Commits the group. Receipts of its records hold from now on (numbers are final only after this).
  * On error nothing of the group is stored, as far as anyone can know. */
