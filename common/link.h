@@ -45,7 +45,8 @@ struct sb_link_message {
 struct sb_link {
     /* Hands one message to the wire; copies what it needs. *token (may be NULL) identifies the
      * PUBLISHED event of QoS 1. Never blocks on the network. SB_ECLOSED when not connected,
-     * SB_EBUSY when the library's window is full; either way nothing is kept and nothing sent. */
+     * SB_EBUSY when the library's window is full, SB_ETOO_LARGE beyond max_packet; either way
+     * nothing is kept and nothing sent. */
     int (*publish)(struct sb_link *link, const struct sb_link_message *message, uint32_t *token,
                    struct sb_err *err);
     /* Ends the connection (a takeover storm, a stuck session); a DOWN event follows. */
