@@ -179,9 +179,11 @@ int settle_reply(struct outbox *ob, struct lane *lane, const struct flight *flig
         hi = lane_made(lane);
     if (reply->first_seq == 0 || lo > hi)
         return 0;
-    counts->stored += reply->accepted;
-    counts->duplicate += reply->duplicates;
-    counts->revised += reply->revised;
+    if (flight->kind != FLIGHT_HOLE) {
+        counts->stored += reply->accepted;
+        counts->duplicate += reply->duplicates;
+        counts->revised += reply->revised;
+    }
     switch (flight->kind) {
     case FLIGHT_ROWS:
         return settle_rows(&st, lo, hi);
