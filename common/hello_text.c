@@ -48,6 +48,7 @@ static void add_entry(struct layout *layout, const char *epoch, const char *stre
 
     if (sheet->epoch != NULL && sheet->entries.len + text.len + frame > layout->max_bytes)
         sheet = new_sheet(layout);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): every entry has an epoch */
     if (sheet->epoch == NULL || strcmp(sheet->epoch, epoch) != 0)
         add_epoch(sheet, epoch);
     if (sheet->stream != NULL)
