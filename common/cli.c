@@ -358,18 +358,30 @@ static int parse_verb(struct sb_cli *cli, int argc, char **argv)
 
 /* ---- running ---- */
 
+int sb_cli_reload(const struct sb_cli *cli, struct sb_conf **out, struct sb_err *err)
+{
+    struct sb_conf *conf = cli->program->conf_new();
+    int rc = cli->program->conf_load(conf, cli->config_file, environ, err);
+
+    for (size_t i = 0; rc == 0 && i < cli->set_count; i++)
+        rc = sb_conf_set(conf, cli->sets[i], err);
+    if (rc != 0) {
+        sb_conf_free(conf);
+        return rc;
+    }
+    *out = conf;
+    return 0;
+}
+
 static int load_config(struct sb_cli *cli)
 {
     struct sb_err err;
-    int rc;
 
-    cli->conf = cli->program->conf_new();
     if (cli->verb->no_config)
-        return 0;
-    rc = cli->program->conf_load(cli->conf, cli->config_file, environ, &err);
-    for (size_t i = 0; rc == 0 && i < cli->set_count; i++)
-        rc = sb_conf_set(cli->conf, cli->sets[i], &err);
-    return rc == 0 ? 0 : sb_cli_fail(cli, &err);
+        cli->conf = cli->program->conf_new();
+    else if (sb_cli_reload(cli, &cli->conf, &err) != 0)
+        return sb_cli_fail(cli, &err);
+    return 0;
 }
 
 /* Output that was lost, on a full disk for one, is a failure. */
@@ -437,11 +449,6 @@ const struct sb_cli_program *sb_cli_program(const struct sb_cli *cli)
 struct sb_conf *sb_cli_conf(struct sb_cli *cli)
 {
     return cli->conf;
-}
-
-const char *sb_cli_config_file(const struct sb_cli *cli)
-{
-    return cli->config_file;
 }
 
 size_t sb_cli_arg_count(const struct sb_cli *cli)

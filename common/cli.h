@@ -1,7 +1,6 @@
 #ifndef SB_CLI_H
 #define SB_CLI_H
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,7 +27,7 @@ struct sb_cli_option {
 };
 
 #define SB_CLI_OPTIONS_MAX 16
-#define SB_CLI_ANY         UINT_MAX /* of max_args */
+#define SB_CLI_ANY         ((unsigned)-1) /* of max_args */
 
 struct sb_cli;
 
@@ -66,7 +65,8 @@ int sb_cli_main(const struct sb_cli_program *program, int argc, char **argv);
 
 const struct sb_cli_program *sb_cli_program(const struct sb_cli *cli);
 struct sb_conf *sb_cli_conf(struct sb_cli *cli);
-const char *sb_cli_config_file(const struct sb_cli *cli); /* of --config, NULL without */
+/* Reads the configuration once more, as at the start (SIGHUP). The caller frees *out. */
+int sb_cli_reload(const struct sb_cli *cli, struct sb_conf **out, struct sb_err *err);
 
 size_t sb_cli_arg_count(const struct sb_cli *cli);
 const char *sb_cli_arg(const struct sb_cli *cli, size_t i); /* NULL beyond the last */
@@ -88,6 +88,11 @@ int sb_cli_usage(const struct sb_cli *cli, const char *fmt, ...)
 /* "program: text" on standard error. */
 void sb_cli_note(const struct sb_cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Asks the daemon: one JSON object each way. The error where the answer is {"success":false,
+ * "code":…,"reason":…} is that one; SB_ENOT_RUNNING "<program> run is not running". */
+int sb_cli_ask(const struct sb_cli *cli, const char *socket, struct sb_span request, int timeout_ms,
+               struct sb_buf *answer, struct sb_err *err);
+
 /* Writes to standard output and clears the buffer. */
 void sb_cli_print(struct sb_buf *out);
 

@@ -1,7 +1,7 @@
 #ifndef SB_CONF_LOAD_H
 #define SB_CONF_LOAD_H
 
-#include <limits.h>
+#include <linux/limits.h>
 
 #include "conf.h"
 #include "log.h"
