@@ -8,6 +8,7 @@
 #define LIMIT_STREAMS          1000       /* stream names; a new one beyond is refused */
 #define LIMIT_EPOCHS           64         /* outbox databases named within EPOCH_IDLE_DAYS */
 #define LIMIT_EPOCH_IDLE_DAYS  30         /* an epoch no hello named for so long does not count */
+#define LIMIT_CLAIMS           16000      /* streams of all epochs whose figures are kept */
 #define LIMIT_INTERVALS        10000      /* decided, hole or dropped intervals of one stream */
 #define LIMIT_BRANCHES         16         /* siblings of one stream: copies of one device */
 #define LIMIT_QUARANTINE_BYTES (16 << 20) /* kept in quarantine */
@@ -19,6 +20,10 @@
 #define LIMIT_STATUS           64    /* status of a command */
 #define LIMIT_SUMMARY          16384 /* of a hole; a longer one is not kept */
 #define LIMIT_CORRELATION      128   /* correlation data that is echoed; longer is left out */
+
+#define LIMIT_HLC_AHEAD_MS                                                                         \
+    3600000 /* a logical clock further ahead of ours is taken back to now                          \
+             */
 
 /* in memory */
 #define LIMIT_CACHED_STREAMS   4096       /* stream states kept between transactions */

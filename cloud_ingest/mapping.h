@@ -94,6 +94,7 @@ struct plan {
     uint64_t columns;                     /* bit i: column i gets a value */
     int ts;                               /* field index or -1 */
     int required;                         /* a required column that no field fills, or -1 */
+    int clash;                            /* a column that two fields would fill, or -1 */
     char *text;                           /* the copy */
 };
 

@@ -76,6 +76,9 @@ void device_row_free(struct device_row *row);
 
 int store_device_get(struct store *store, const char *device, struct device_row *row,
                      struct sb_err *err);
+/* Every registered device that is not revoked, until each() returns false. */
+int store_device_names(struct store *store, bool (*each)(void *ctx, const char *device), void *ctx,
+                       struct sb_err *err);
 int store_device_add(struct store *store, const char *device, int64_t now_ms, struct sb_err *err);
 
 /* Notes a page of a hello; whole = its last missing page, so that its figures are complete. */
@@ -101,8 +104,11 @@ int store_epoch_note(struct store *store, const char *device, const char *epoch,
 /* How many epochs of a device are known. */
 int store_epoch_count(struct store *store, const char *device, int64_t *count, struct sb_err *err);
 
+/* How many claims may be noted beside those that are there (LIMIT_CLAIMS in all). */
+int store_claim_room(struct store *store, const char *device, int64_t *room, struct sb_err *err);
+/* Notes or replaces one; a new one takes from *room and is left out when there is none. */
 int store_claim_put(struct store *store, const char *device, const struct sb_claim *claim,
-                    const char *nonce, int64_t now_ms, struct sb_err *err);
+                    const char *nonce, int64_t now_ms, int64_t *room, struct sb_err *err);
 
 int store_bound(struct store *store, const char *device, const char *user, bool *bound,
                 struct sb_err *err);
@@ -233,10 +239,11 @@ int store_history_same(struct store *store, int64_t hid, uint64_t hash,
  * ones the later commit. */
 int store_history_add(struct store *store, const struct history_key *key, int64_t hid,
                       const struct history_revision *revision, struct sb_err *err);
-int store_history_dup_add(struct store *store, int64_t sn, uint64_t seq, uint64_t hash,
-                          int64_t rx_ms, struct sb_err *err);
-int store_history_dup_has(struct store *store, int64_t sn, uint64_t seq, uint64_t hash, bool *same,
-                          struct sb_err *err);
+/* A number whose record the cloud has already under another number (or op_id, hash 0). */
+int store_dup_add(struct store *store, int64_t sn, uint64_t seq, uint64_t hash, int64_t rx_ms,
+                  struct sb_err *err);
+int store_dup_has(struct store *store, int64_t sn, uint64_t seq, uint64_t hash, bool *same,
+                  struct sb_err *err);
 
 /* ---- settings: versions, operations, conflicts ---- */
 
@@ -254,8 +261,9 @@ struct op_row {
     enum op_outcome outcome;
     int64_t sn;
     uint64_t seq;
-    uint64_t version;  /* applied: the one it made */
-    enum sb_code code; /* conflict: SB_OK or SB_EBASE_UNKNOWN */
+    uint64_t version;   /* applied: the one it made */
+    enum sb_code code;  /* conflict: SB_OK or SB_EBASE_UNKNOWN */
+    int64_t decided_ms; /* set by store_op_get */
 };
 int store_op_get(struct store *store, const struct op_key *key, struct op_row *row,
                  struct sb_err *err);

@@ -1,0 +1,132 @@
+#ifndef CLOUD_APPLY_H
+#define CLOUD_APPLY_H
+
+#include "common/clock.h"
+#include "common/json_read.h"
+#include "common/reply.h"
+#include "dedupe.h"
+#include "events.h"
+#include "ingest.h"
+#include "stream_cache.h"
+
+/* Stage 6: one decoded batch inside the open transaction becomes rows and a reply. What a batch may
+ * do is looked at first and changes nothing; from then on each record is decided by itself, in
+ * order. An error of the store is returned and the transaction is given up by the caller. */
+
+struct apply;
+
+/* What is known of the record that is looked at (apply_sensors.c, apply_history.c). */
+struct free_ops {
+    /* Reads record i; false with *why filled when it is to be rejected. */
+    bool (*read)(struct apply *a, size_t i, struct rejection_row *why);
+    /* Is content equal to record i stored at (state, seq)? */
+    int (*stored_at)(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,
+                     bool *same, struct sb_err *err);
+    /* Stores record i at (state, seq) and counts it. */
+    int (*store)(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,
+                 struct sb_err *err);
+    uint64_t (*hash)(struct apply *a, size_t i);
+};
+
+struct plan_slot {
+    const struct mapping *mapping;
+    struct sb_buf fields; /* text of the array; empty = free */
+    uint64_t used;
+    struct plan plan;
+};
+
+struct command; /* a record of command history: apply_history.c */
+
+struct apply {
+    /* set once */
+    struct store *store;
+    struct stream_cache *cache;
+    const struct mapping_set *mappings; /* may be NULL */
+    struct events *events;
+    const struct ingest_config *config;
+
+    /* per transaction */
+    struct sb_now now;
+    int64_t now_ms; /* wall clock */
+    const char *boot;
+    struct ingest_counters tally; /* added to the counters after COMMIT */
+
+    /* per batch */
+    const struct sb_batch *batch;
+    struct sb_reply *reply;
+    unsigned char *outcome; /* enum sb_outcome per record */
+    size_t outcome_cap;
+    bool new_hole;
+    int64_t rows_added; /* for the stream's total */
+    size_t chunk;       /* index of the chunk that holds record chunk_first … */
+    size_t chunk_first;
+    uint64_t events_left;  /* one rejected event per batch */
+    struct sb_buf members; /* of an event */
+
+    /* sensors */
+    struct plan_slot *plans;
+    uint64_t plan_clock;
+    const struct plan *plan;
+    struct reading *reading;
+    struct stored_reading *stored;
+
+    /* history */
+    struct command *command;
+};
+
+void apply_init(struct apply *a, struct store *store, struct stream_cache *cache,
+                const struct mapping_set *mappings, struct events *events,
+                const struct ingest_config *config);
+void apply_fini(struct apply *a);
+
+/* Decides the batch. reply is filled but for boot and commit; *decided says that something was
+ * decided (or that it was a repeat): the answer needs a commit. Otherwise the reply is a retry. */
+int apply_batch(struct apply *a, const struct sb_batch *batch, struct sb_reply *reply,
+                bool *decided, struct sb_err *err);
+
+/* Makes the reply a retry: nothing is decided. */
+void apply_retry(struct sb_reply *reply, enum sb_code code, const char *reason);
+
+/* What people are told with a code of this module; "" for others. */
+const char *apply_reason(enum sb_code code);
+
+/* The reply's head from a batch: ids, epoch, stream, range, server time. */
+void apply_reply_head(struct sb_reply *reply, const struct sb_batch *batch, struct sb_now now);
+
+/* Registers an unknown device; *code = SB_OK, or why it may not write (revoked, unauthorized). */
+int apply_admit(struct apply *a, const char *device, enum sb_code *code, struct sb_err *err);
+
+/* ---- parts of apply.c for the classes ---- */
+
+/* Free streams: judges record i against what is kept. */
+int apply_free_record(struct apply *a, const struct free_ops *ops, struct stream_state *own,
+                      size_t i, struct sb_err *err);
+/* Rejects record i as new at (state, seq). */
+int apply_reject(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,
+                 const struct rejection_row *why, struct sb_err *err);
+/* Notes numbers as decided in the state. */
+int apply_decide(struct apply *a, struct stream_state *state, uint64_t lo, uint64_t hi,
+                 struct sb_err *err);
+/* The first branch in which seq is not decided. */
+int apply_branch(struct apply *a, struct stream_state *own, uint64_t seq,
+                 struct stream_state **branch, struct sb_err *err);
+void apply_outcome(struct apply *a, size_t i, enum sb_outcome outcome);
+/* A rejection in the reply and, once per batch, an event. */
+void apply_refuse(struct apply *a, size_t i, enum sb_code code, const char *reason);
+/* Begins the text of an event's members: "stream":…,"epoch":…,"seq":… */
+void apply_event(struct apply *a, enum event_kind kind, uint64_t seq, const char *more);
+
+/* ---- the classes ---- */
+int apply_sensors(struct apply *a, struct stream_state *own, struct sb_err *err);
+int apply_history(struct apply *a, struct stream_state *own, struct sb_err *err);
+int apply_settings(struct apply *a, struct stream_state *own, struct sb_err *err);
+int apply_hole(struct apply *a, struct stream_state *own, struct sb_err *err);
+
+/* An optional hlc member, clamped where a clock runs ahead; 0 = none. */
+int apply_hlc(const struct apply *a, const struct sb_json_field *field, uint64_t *hlc,
+              struct sb_err *err);
+
+void apply_sensors_fini(struct apply *a);
+void apply_history_fini(struct apply *a);
+
+#endif
