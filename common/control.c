@@ -425,7 +425,6 @@ void sb_control_free(struct sb_control *control)
     if (control == NULL)
         return;
     while ((client = TAILQ_FIRST(&control->clients)) != NULL)
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): does not see the list's head move on */
         client_free(client);
     if (control->listener.fd >= 0)
         sb_loop_remove(control->loop, control->listener.fd);
