@@ -359,18 +359,14 @@ static void on_subscribe_failed(void *context, MQTTAsync_failureData5 *response)
 static void subscribe(struct sb_mqtt_link *mqtt)
 {
     MQTTAsync_responseOptions options = MQTTAsync_responseOptions_initializer;
-    int *qos = sb_xmalloc(mqtt->setup.filter_count * sizeof(*qos));
     struct sb_err err;
     int rc;
 
-    for (size_t i = 0; i < mqtt->setup.filter_count; i++)
-        qos[i] = 1;
     options.onSuccess5 = on_subscribed;
     options.onFailure5 = on_subscribe_failed;
     options.context = mqtt;
     rc = MQTTAsync_subscribeMany(mqtt->handle, (int)mqtt->setup.filter_count, mqtt->setup.filters,
-                                 qos, &options);
-    free(qos);
+                                 mqtt->setup.qos, &options);
     if (rc != MQTTASYNC_SUCCESS) {
         sb_fail(&err, SB_EINTERNAL, "%s: subscribe: MQTT library error %d", mqtt->setup.where, rc);
         end(mqtt, &err);

@@ -24,7 +24,9 @@ struct sb_mqtt_config {
     uint32_t session_expiry_s;    /* 604800 */
     uint32_t keepalive_s;         /* 30 */
     uint32_t receive_max;         /* what we announce; 0 = nothing */
-    const char *const *subscribe; /* topic filters, QoS 1 */
+    const char *const *subscribe; /* topic filters */
+    const int *subscribe_qos;     /* one for each; NULL = 1 for all. Nothing of QoS 0 is queued
+                                     by the broker while we are away */
     size_t subscribe_count;
     const char *will_topic; /* NULL without; retained, QoS 1 */
     struct sb_span will_payload;

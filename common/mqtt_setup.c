@@ -134,6 +134,9 @@ static void copy_config(struct sb_mqtt_setup *setup, const struct sb_mqtt_config
     setup->filter_count = config->subscribe_count;
     for (size_t i = 0; i < config->subscribe_count; i++)
         setup->filters[i] = sb_xstrdup(config->subscribe[i]);
+    setup->qos = sb_xcalloc(config->subscribe_count, sizeof(*setup->qos));
+    for (size_t i = 0; i < config->subscribe_count; i++)
+        setup->qos[i] = config->subscribe_qos != NULL ? config->subscribe_qos[i] : 1;
     setup->session_expiry_s = config->session_expiry_s;
     setup->keepalive_s = config->keepalive_s;
     setup->receive_max = config->receive_max;
@@ -158,6 +161,7 @@ void sb_mqtt_setup_fini(struct sb_mqtt_setup *setup)
     for (size_t i = 0; i < setup->filter_count; i++)
         free(setup->filters[i]);
     free(setup->filters);
+    free(setup->qos);
     free(setup->url);
     free(setup->where);
     free(setup->client_id);

@@ -14,6 +14,7 @@ struct sb_mqtt_setup {
     char *ca_file, *cert_file, *key_file; /* NULL: not set */
     char *user, *password_file;
     char **filters;
+    int *qos; /* of each filter */
     size_t filter_count;
     char *will_topic;
     struct sb_buf will_payload;
