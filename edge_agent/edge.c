@@ -200,6 +200,8 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
         rc = settle_write(edge->ob, &edge->lanes, err);
     if (rc == 0 && receipt_changed)
         rc = outbox_receipt_set(edge->ob, edge->receipt.boot, edge->receipt.commit, err);
+    if (rc == 0)
+        rc = outbox_set_last_settled(edge->ob, now.wall_us, err);
     return rc < 0 ? rc : settle_documents(edge, now, err);
 }
 

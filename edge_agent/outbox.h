@@ -241,6 +241,9 @@ int outbox_given_up(struct outbox *ob, int64_t s, uint64_t seq, bool *found,
 int outbox_receipt_get(struct outbox *ob, char boot[SB_UUID_LEN + 1], uint64_t *commit,
                        struct sb_err *err);
 int outbox_receipt_set(struct outbox *ob, const char *boot, uint64_t commit, struct sb_err *err);
+/* Wall clock of the last reply that settled something, 0 = never. */
+int outbox_last_settled(struct outbox *ob, int64_t *wall_us, struct sb_err *err);
+int outbox_set_last_settled(struct outbox *ob, int64_t wall_us, struct sb_err *err);
 int outbox_new_epoch(struct outbox *ob, struct sb_rng *rng, int64_t wall_us,
                      char epoch[SB_EPOCH_LEN + 1], struct sb_err *err);
 /* Rows lo..hi of s are given up as `reason` by the caller (shed): deletes or cuts the rows. */

@@ -1,6 +1,7 @@
 /* Small tables beside the queue: settings, local history, import cursors, receipt, clock. */
 #include "edge_agent/outbox_sqlite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,24 @@ int outbox_receipt_set(struct outbox *ob, const char *boot, uint64_t commit, str
         rc = meta_set(ob, "receipt_commit", number.data, err);
     sb_buf_free(&number);
     return rc;
+}
+
+int outbox_last_settled(struct outbox *ob, int64_t *wall_us, struct sb_err *err)
+{
+    char number[24];
+    int rc = meta_get(ob, "last_settled", number, sizeof(number), err);
+
+    *wall_us = rc == 0 ? strtoll(number, NULL, 10) : 0;
+    return rc;
+}
+
+int outbox_set_last_settled(struct outbox *ob, int64_t wall_us, struct sb_err *err)
+{
+    char number[24];
+
+    SB_CHECK(ob->in_transaction);
+    snprintf(number, sizeof(number), "%lld", (long long)wall_us);
+    return meta_set(ob, "last_settled", number, err);
 }
 
 int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc,

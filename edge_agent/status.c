@@ -1,0 +1,183 @@
+#include "edge_agent/status.h"
+
+#include <string.h>
+
+#include "common/json_scan.h"
+
+/* ---- small printers ---- */
+
+static void add_text(struct sb_buf *out, const char *key, const char *text)
+{
+    sb_buf_add_fmt(out, ",\"%s\":", key);
+    sb_buf_add_json(out, sb_span_of(text));
+}
+
+static void add_number(struct sb_buf *out, const char *key, uint64_t value)
+{
+    sb_buf_add_fmt(out, ",\"%s\":%llu", key, (unsigned long long)value);
+}
+
+static void add_bool(struct sb_buf *out, const char *key, bool value)
+{
+    sb_buf_add_fmt(out, ",\"%s\":%s", key, value ? "true" : "false");
+}
+
+static void add_time(struct sb_buf *out, const char *key, int64_t wall_us)
+{
+    char text[SB_TIME_TEXT];
+
+    if (wall_us == 0) {
+        sb_buf_add_fmt(out, ",\"%s\":null", key);
+        return;
+    }
+    sb_time_print(wall_us, text);
+    add_text(out, key, text);
+}
+
+/* ---- pending by class of stream ---- */
+
+struct by_type {
+    uint64_t pending[SB_UP_CLASSES];
+    struct sb_err *err;
+    char epoch[SB_EPOCH_LEN + 1];
+};
+
+static int add_stream(void *ctx, const struct outbox_stream *stream)
+{
+    struct by_type *by = ctx;
+    struct sb_ranges settled = {0};
+    int rc = sb_ranges_parse(&settled, stream->settled, SIZE_MAX, by->err);
+
+    if (rc == 0)
+        by->pending[stream->stream.class] += stream->next_seq - 1 - sb_ranges_total(&settled);
+    sb_ranges_free(&settled);
+    return rc;
+}
+
+static int take_epoch(void *ctx, int64_t n, const char *epoch)
+{
+    struct by_type *by = ctx;
+
+    (void)n;
+    memcpy(by->epoch, epoch, strnlen(epoch, SB_EPOCH_LEN));
+    return 0;
+}
+
+static void add_by_type(struct sb_buf *out, const struct by_type *by)
+{
+    const char *comma = "";
+
+    sb_buf_add_str(out, ",\"pending_by_type\":{");
+    for (int i = 0; i < SB_UP_CLASSES; i++) {
+        if (by->pending[i] == 0)
+            continue;
+        sb_buf_add_fmt(out, "%s\"%s\":%llu", comma, sb_up_class_name((enum sb_up_class)i),
+                       (unsigned long long)by->pending[i]);
+        comma = ",";
+    }
+    sb_buf_add_char(out, '}');
+}
+
+/* ---- the live part ---- */
+
+static void add_parked(struct sb_buf *out, const struct lanes *lanes)
+{
+    const char *comma = "";
+
+    sb_buf_add_str(out, ",\"parked\":[");
+    for (size_t i = 0; i < lanes->count; i++) {
+        const struct lane *lane = &lanes->at[i];
+
+        if (lane->park_code == SB_OK)
+            continue;
+        sb_buf_add_fmt(out, "%s{\"stream\":\"%s\",\"code\":\"%s\"", comma, lane->name,
+                       sb_code_name(lane->park_code));
+        add_text(out, "reason", lane->park_reason);
+        sb_buf_add_char(out, '}');
+        comma = ",";
+    }
+    sb_buf_add_char(out, ']');
+}
+
+static void add_last_error(struct sb_buf *out, const struct sb_err *error)
+{
+    if (error->code == SB_OK) {
+        sb_buf_add_str(out, ",\"last_error\":null");
+        return;
+    }
+    sb_buf_add_fmt(out, ",\"last_error\":{\"code\":\"%s\"", sb_code_name(error->code));
+    add_text(out, "message", error->msg);
+    sb_buf_add_char(out, '}');
+}
+
+static void add_live(struct sb_buf *out, const struct edge *edge, const struct edge_status *live)
+{
+    add_bool(out, "connected", live->connected);
+    add_bool(out, "welcomed", live->welcomed);
+    add_bool(out, "ingest_online", live->ingest_online);
+    add_number(out, "in_flight", live->flying);
+    add_number(out, "reply_ms", (uint64_t)live->reply_ms);
+    add_number(out, "sent_batches", live->sent_batches);
+    add_number(out, "sent_bytes", live->sent_bytes);
+    add_number(out, "hellos", live->hellos);
+    add_number(out, "timeouts", live->timeouts);
+    add_number(out, "late_replies", live->late_replies);
+    add_number(out, "restored", live->restored);
+    add_number(out, "new_epochs", live->new_epochs);
+    sb_buf_add_fmt(out,
+                   ",\"answered\":{\"stored\":%llu,\"duplicate\":%llu,\"revised\":%llu,"
+                   "\"rejected\":%llu,\"conflict\":%llu}",
+                   (unsigned long long)live->stored, (unsigned long long)live->duplicate,
+                   (unsigned long long)live->revised, (unsigned long long)live->rejected,
+                   (unsigned long long)live->conflict);
+    add_parked(out, edge_lanes(edge));
+    add_last_error(out, &live->last_error);
+}
+
+static const char *word(const struct outbox_counts *counts, bool online)
+{
+    if (counts->conflicts > 0)
+        return "conflict";
+    if (!online)
+        return "offline";
+    return counts->pending > 0 ? "syncing" : "synced";
+}
+
+int status_print(struct outbox *ob, const char *device, const struct edge *live, struct sb_now now,
+                 struct sb_buf *out, struct sb_err *err)
+{
+    struct edge_status figures = {0};
+    struct outbox_counts counts;
+    struct by_type by = {.err = err};
+    int64_t last_sync = 0;
+    int rc;
+
+    (void)now;
+    if ((rc = outbox_counts(ob, &counts, err)) < 0 ||
+        (rc = outbox_streams(ob, add_stream, &by, err)) < 0 ||
+        (rc = outbox_epochs(ob, take_epoch, &by, err)) < 0 ||
+        (rc = outbox_last_settled(ob, &last_sync, err)) < 0)
+        return rc;
+    if (live != NULL)
+        edge_status(live, &figures);
+    sb_buf_add_str(out, "{\"device\":");
+    sb_buf_add_json(out, sb_span_of(device));
+    add_bool(out, "running", live != NULL);
+    add_text(out, "sync_status", word(&counts, figures.welcomed));
+    add_bool(out, "is_online", figures.welcomed);
+    add_number(out, "pending_count", counts.pending);
+    add_by_type(out, &by);
+    add_number(out, "failed_count", counts.dead);
+    add_number(out, "conflicts", counts.conflicts);
+    add_number(out, "holes", counts.holes);
+    add_time(out, "last_sync", last_sync);
+    add_time(out, "oldest_pending", counts.oldest_pending_us);
+    sb_buf_add_fmt(out, ",\"retry_delay\":%.3f", (double)figures.retry_delay_ms / 1000);
+    add_text(out, "epoch", by.epoch);
+    sb_buf_add_fmt(out, ",\"outbox\":{\"used_bytes\":%lld,\"free_bytes\":%lld}",
+                   (long long)counts.used_bytes, (long long)counts.free_bytes);
+    if (live != NULL)
+        add_live(out, live, &figures);
+    sb_buf_add_char(out, '}');
+    return 0;
+}
