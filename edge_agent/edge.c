@@ -104,11 +104,11 @@ void edge_park(struct edge *edge, struct lane *lane, struct sb_now now, uint64_t
     sb_fail(&edge->status.last_error, code, "%s: %s", lane->name, reason);
 }
 
-bool edge_split(struct lane *lane)
+bool edge_split(struct lane *lane, uint64_t records)
 {
-    if (lane->cap <= 1)
+    if (records <= 1)
         return false;
-    lane->cap /= 2;
+    lane->cap = records / 2;
     return true;
 }
 
@@ -129,13 +129,12 @@ static void start_over(struct edge *edge, struct sb_now now, const struct sb_err
 static int settle_one(struct edge *edge, struct collected *c, struct sb_now now, struct sb_err *err)
 {
     struct lane *lane = lanes_find(&edge->lanes, c->flight.s);
-    struct settle_counts counts = {0};
     uint64_t version = 0;
     int rc;
 
     if (lane == NULL)
         return 0;
-    rc = settle_reply(edge->ob, lane, &c->flight, &c->reply, now.wall_us, &counts, err);
+    rc = settle_reply(edge->ob, lane, &c->flight, &c->reply, now.wall_us, &edge->counts, err);
     for (size_t i = 0; i < c->reply.version_count; i++)
         if (c->reply.versions[i].version > version)
             version = c->reply.versions[i].version;
@@ -144,12 +143,16 @@ static int settle_one(struct edge *edge, struct collected *c, struct sb_now now,
             version = c->reply.conflicts[i].as_of;
     if (rc == 0 && version > 0 && lane->stream.class == SB_UP_SETTINGS)
         rc = settings_seen(edge->ob, lane->stream.name, version, err);
-    edge->status.stored += counts.stored;
-    edge->status.duplicate += counts.duplicate;
-    edge->status.revised += counts.revised;
-    edge->status.rejected += counts.rejected;
-    edge->status.conflict += counts.conflict;
     return rc;
+}
+
+static void add_counts(struct edge *edge)
+{
+    edge->status.stored += edge->counts.stored;
+    edge->status.duplicate += edge->counts.duplicate;
+    edge->status.revised += edge->counts.revised;
+    edge->status.rejected += edge->counts.rejected;
+    edge->status.conflict += edge->counts.conflict;
 }
 
 /* V4: once nothing of a document is pending, the cloud's comes into force where one was refused. */
@@ -192,6 +195,7 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
     bool receipt_changed = false;
     int rc = lanes_refresh(&edge->lanes, edge->ob, err);
 
+    edge->counts = (struct settle_counts){0};
     for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
         rc = settle_one(edge, &edge->replies[i], now, err);
         take_receipt(edge, &edge->replies[i].reply, &receipt_changed);
@@ -211,12 +215,30 @@ static void tell(struct edge *edge, const struct lane *lane, uint64_t lo, uint64
     edge->settled_fn(edge->settled_ctx, lane->epoch, lane->name, lo, hi, result, code, reason);
 }
 
+/* The parts of the answered range that are neither refused nor in conflict. */
+static void tell_good(struct edge *edge, const struct lane *lane, const struct sb_reply *reply)
+{
+    enum sb_result word =
+        reply->result == SB_RESULT_DUPLICATE ? SB_RESULT_DUPLICATE : SB_RESULT_STORED;
+    struct sb_ranges bad = {0};
+    struct sb_range good;
+
+    for (size_t i = 0; i < reply->rejected_count; i++)
+        sb_ranges_add(&bad, reply->rejected[i].lo, reply->rejected[i].hi);
+    for (size_t i = 0; i < reply->conflict_count; i++)
+        sb_ranges_add(&bad, reply->conflicts[i].seq, reply->conflicts[i].seq);
+    for (uint64_t from = reply->first_seq; sb_ranges_gap(&bad, from, reply->last_seq, &good);
+         from = good.hi + 1)
+        tell(edge, lane, good.lo, good.hi, word, SB_OK, "");
+    sb_ranges_free(&bad);
+}
+
 static void tell_settled(struct edge *edge, const struct collected *c)
 {
     const struct lane *lane = lanes_find(&edge->lanes, c->flight.s);
     const struct sb_reply *reply = &c->reply;
 
-    if (edge->settled_fn == NULL || lane == NULL || reply->first_seq == 0)
+    if (edge->settled_fn == NULL || lane == NULL || c->flight.kind == FLIGHT_HOLE)
         return;
     for (size_t i = 0; i < reply->rejected_count; i++)
         tell(edge, lane, reply->rejected[i].lo, reply->rejected[i].hi, SB_RESULT_REJECTED,
@@ -224,7 +246,7 @@ static void tell_settled(struct edge *edge, const struct collected *c)
     for (size_t i = 0; i < reply->conflict_count; i++)
         tell(edge, lane, reply->conflicts[i].seq, reply->conflicts[i].seq, SB_RESULT_CONFLICT,
              reply->conflicts[i].code, "");
-    tell(edge, lane, reply->first_seq, reply->last_seq, reply->result, SB_OK, "");
+    tell_good(edge, lane, reply);
 }
 
 static void clear_collected(struct edge *edge)
@@ -248,6 +270,7 @@ bool edge_settle_collected(struct edge *edge, struct sb_now now)
         start_over(edge, now, &err);
         return false;
     }
+    add_counts(edge);
     edge->status.last_settled_us = now.wall_us;
     for (size_t i = 0; i < edge->reply_count; i++)
         tell_settled(edge, &edge->replies[i]);
@@ -403,7 +426,7 @@ static void look_at_file(struct edge *edge, struct sb_now now)
     edge->dead_due = true;
     edge->awake = false;
     if (edge->reload)
-        edge->reload = lanes_load(&edge->lanes, edge->ob, &err) < 0;
+        edge->reload = load_all(edge, &err) < 0;
     else
         edge->reload = lanes_refresh(&edge->lanes, edge->ob, &err) < 0;
     if (edge->reload)
@@ -476,6 +499,8 @@ int64_t edge_deadline(const struct edge *edge)
 {
     int64_t first = edge->next_poll_ms;
 
+    if (edge->reload)
+        return first; /* the file could not be read: nothing goes on before it can */
     if (edge->awake || edge->welcome_whole || edge->reply_count > 0)
         return INT64_MIN;
     if (edge->pacer.unacked < edge->pacer.window) /* else a PUBACK comes first */
@@ -491,6 +516,11 @@ int64_t edge_deadline(const struct edge *edge)
 void edge_wake(struct edge *edge)
 {
     edge->awake = true;
+}
+
+void edge_reload(struct edge *edge)
+{
+    edge->awake = edge->reload = true;
 }
 
 void edge_ask_hello(struct edge *edge)

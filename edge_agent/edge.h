@@ -57,6 +57,9 @@ int64_t edge_deadline(const struct edge *edge);
 
 /* Something was enqueued or changed by another handle or process: the next tick looks. */
 void edge_wake(struct edge *edge);
+/* Rows or holes were changed behind the core's back (by what enforces the limits, in the daemon's
+ * own thread): the next tick reads everything anew. */
+void edge_reload(struct edge *edge);
 /* Say hello at the next tick (`flush`, an operator). */
 void edge_ask_hello(struct edge *edge);
 /* Send everything that is parked or waits for a timer now (`flush`). */

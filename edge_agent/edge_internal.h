@@ -25,6 +25,7 @@ struct restore {
     bool used, sent;
     char id[SB_UUID_LEN + 1];
     char user[SB_NAME_MAX + 1];
+    int64_t sent_ms;
     int64_t deadline_ms;
     edge_restored_fn fn;
     void *ctx;
@@ -47,7 +48,8 @@ struct edge {
     struct sb_receipt receipt;
     struct collected *replies;
     size_t reply_count;
-    bool welcome_whole; /* all parts are there, D3 has not run */
+    struct settle_counts counts; /* of the open transaction */
+    bool welcome_whole;          /* all parts are there, D3 has not run */
     bool awake, dead_due, reload;
     int64_t data_version;
     int64_t next_poll_ms, next_purge_ms, last_puback_ms;
@@ -69,8 +71,9 @@ void edge_note_error(struct edge *edge, const struct sb_err *err);
 void edge_unfly(struct edge *edge, const struct flight *flight);
 void edge_park(struct edge *edge, struct lane *lane, struct sb_now now, uint64_t least_ms,
                enum sb_code code, const char *reason);
-/* Halves the records a batch; false when it is one already. */
-bool edge_split(struct lane *lane);
+/* A batch of that many records was too large: half of it is the most from now on. False when it was
+ * one record. */
+bool edge_split(struct lane *lane, uint64_t records);
 
 /* edge_send.c */
 void edge_send_hello(struct edge *edge, struct sb_now now);

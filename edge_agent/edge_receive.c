@@ -15,10 +15,16 @@ static void unreadable(struct edge *edge, const char *what, const struct sb_err 
 
 /* ---- acks ---- */
 
+/* How many records a batch carries that could go in two batches. */
+static uint64_t records_of(const struct flight *flight)
+{
+    return flight->kind == FLIGHT_ROWS ? flight->hi - flight->lo + 1 : 1;
+}
+
 /* A refusal that decides nothing. The batch's numbers are free again; how soon they go depends on
  * whose trouble it is. */
-static void receive_retry(struct edge *edge, struct lane *lane, const struct sb_reply *reply,
-                          struct sb_now now)
+static void receive_retry(struct edge *edge, struct lane *lane, const struct flight *flight,
+                          const struct sb_reply *reply, struct sb_now now)
 {
     if (reply->code == SB_EHELLO) {
         session_refused(&edge->session, now.mono_ms, pacer_reply_ms(&edge->pacer));
@@ -26,19 +32,19 @@ static void receive_retry(struct edge *edge, struct lane *lane, const struct sb_
             lane->parked_until_ms = now.mono_ms + pacer_rto(&edge->pacer);
         return;
     }
-    if (reply->code == SB_ELIMIT && edge_split(lane))
+    if (reply->code == SB_ELIMIT && edge_split(lane, records_of(flight)))
         return;
     edge_park(edge, lane, now, reply->retry_after_ms, reply->code, reply->reason);
 }
 
 /* The batch itself could not be read or placed (quarantine): it settles nothing. Split, it may turn
  * out to be one record's fault. */
-static void receive_unplaced(struct edge *edge, struct lane *lane, const struct sb_reply *reply,
-                             struct sb_now now)
+static void receive_unplaced(struct edge *edge, struct lane *lane, const struct flight *flight,
+                             const struct sb_reply *reply, struct sb_now now)
 {
     log_error("stream=%s the cloud cannot read a batch: code=%s %s", lane->name,
               sb_code_name(reply->code), reply->reason);
-    if (!edge_split(lane))
+    if (!edge_split(lane, records_of(flight)))
         edge_park(edge, lane, now, 0, reply->code, reply->reason);
 }
 
@@ -69,15 +75,14 @@ static void answer_of_flight(struct edge *edge, struct flight *flight, struct sb
     if (lane == NULL)
         return;
     if (reply->result == SB_RESULT_RETRY) {
-        receive_retry(edge, lane, reply, now);
+        receive_retry(edge, lane, flight, reply, now);
     } else if (reply->first_seq == 0) {
-        receive_unplaced(edge, lane, reply, now);
+        receive_unplaced(edge, lane, flight, reply, now);
     } else {
-        collect(edge, flight, reply, now);
-        if (flight->kind != FLIGHT_AGAIN)
-            pacer_drop(&edge->pacer, flight);
         lane_unpark(lane);
         grow_again(edge, lane);
+        collect(edge, flight, reply, now); /* may settle and move the lanes */
+        pacer_drop(&edge->pacer, flight);
     }
 }
 
@@ -213,7 +218,8 @@ void edge_receive_puback(struct edge *edge, const struct sb_link_event *event, s
     }
     if (lane == NULL)
         return;
-    if ((event->err.code == SB_ETOO_LARGE || event->err.code == SB_ELIMIT) && edge_split(lane))
+    if ((event->err.code == SB_ETOO_LARGE || event->err.code == SB_ELIMIT) &&
+        edge_split(lane, records_of(flight)))
         return;
     edge_park(edge, lane, now, 0, event->err.code, event->err.msg);
 }

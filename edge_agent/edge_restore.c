@@ -26,7 +26,7 @@ int edge_restore_settings(struct edge *edge, const char *user, int64_t timeout_m
                    EDGE_RESTORES_MAX);
 }
 
-static void send_one(struct edge *edge, struct restore *restore)
+static void send_one(struct edge *edge, struct restore *restore, struct sb_now now)
 {
     struct sb_request request = {.op = "settings.get"};
     struct sb_buf json = {0}, args = {0};
@@ -44,17 +44,26 @@ static void send_one(struct edge *edge, struct restore *restore)
     if (edge_publish(edge, SB_UP_CTL, packed, gzip, restore->id, &token, &err) == 0) {
         pacer_other_sent(&edge->pacer, token);
         restore->sent = true;
+        restore->sent_ms = now.mono_ms;
     }
     sb_buf_free(&json);
     sb_buf_free(&args);
 }
 
+/* When a request that is not answered goes again: the broker may have lost it. */
+static int64_t again_at(const struct edge *edge, const struct restore *restore)
+{
+    return restore->sent_ms + pacer_rto(&edge->pacer);
+}
+
 void edge_restores_send(struct edge *edge, struct sb_now now)
 {
-    (void)now;
-    for (int i = 0; i < EDGE_RESTORES_MAX && pacer_may_send(&edge->pacer); i++)
-        if (edge->restores[i].used && !edge->restores[i].sent)
-            send_one(edge, &edge->restores[i]);
+    for (int i = 0; i < EDGE_RESTORES_MAX && pacer_may_send(&edge->pacer); i++) {
+        struct restore *restore = &edge->restores[i];
+
+        if (restore->used && (!restore->sent || now.mono_ms >= again_at(edge, restore)))
+            send_one(edge, restore, now);
+    }
 }
 
 void edge_restores_forget(struct edge *edge)
@@ -89,7 +98,7 @@ int64_t edge_restores_deadline(const struct edge *edge)
     for (int i = 0; i < EDGE_RESTORES_MAX; i++)
         if (edge->restores[i].used && edge->restores[i].deadline_ms < first)
             first = edge->restores[i].deadline_ms;
-    return first;
+    return first; /* going again waits for a poll at the latest */
 }
 
 static int take(struct edge *edge, const struct restore *restore, struct sb_span data,

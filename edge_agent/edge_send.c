@@ -202,6 +202,11 @@ static bool send_lane(struct edge *edge, struct lane *lane, const struct work *w
         return declare_corrupt(edge, lane, work, &err) == 0;
     if (rc == 0)
         rc = send_batch(edge, lane, &batch, work->hole ? FLIGHT_HOLE : FLIGHT_ROWS, now, &err);
+    if (rc == -(int)SB_ETOO_LARGE) { /* beyond what the broker takes */
+        if (work->hole || !edge_split(lane, batch.hi - batch.lo + 1))
+            edge_park(edge, lane, now, 0, err.code, err.msg);
+        return true;
+    }
     if (rc < 0 && rc != -(int)SB_EBUSY && rc != -(int)SB_ECLOSED)
         edge_note_error(edge, &err);
     return rc == 0;
