@@ -42,6 +42,21 @@ int audit_run(struct store *store, const char *device,
               bool (*each)(void *ctx, const struct audit_entry *entry), void *ctx,
               struct audit_figures *total, struct sb_err *err);
 
+/* The arithmetic of one stream, pure: what was said, and what is known here. */
+struct audit_facts {
+    bool claimed; /* the device said something of it */
+    bool named;   /* and still names the epoch */
+    uint64_t claimed_made;
+    const struct sb_ranges *held;
+    uint64_t made; /* by its batches */
+    const struct sb_ranges *decided, *holes;
+};
+/* Sets made, holes, pending, missing, lost, and which numbers are missing. */
+void audit_arithmetic(const struct audit_facts *facts, struct audit_figures *out,
+                      struct sb_ranges *missing);
+
+void audit_add(struct audit_figures *total, const struct audit_figures *more);
+
 /* missing = doubles = unequal = 0 */
 bool audit_clean(const struct audit_figures *total);
 

@@ -113,6 +113,7 @@ static const char records[] =
     " UNIQUE (user, version)) STRICT;"
     "CREATE INDEX versions_tag ON versions (user, tag);"
     "CREATE INDEX versions_sn ON versions (sn);"
+    "CREATE INDEX versions_op ON versions (device, stream, op_id);"
     "CREATE TABLE documents ("
     " user TEXT NOT NULL, doc TEXT NOT NULL, version INTEGER NOT NULL,"
     " PRIMARY KEY (user, doc)) STRICT, WITHOUT ROWID;"

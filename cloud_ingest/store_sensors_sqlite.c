@@ -11,25 +11,6 @@
  * A number column is ANY: in a STRICT table that keeps what is bound, so that 1, 1.0 and 2^53 + 1
  * come back as they were; whole numbers beyond 64 bits are kept as their digits (TEXT). */
 
-struct table_column {
-    char name[SB_NAME_MAX + 1];
-    enum column_type type;
-};
-
-struct sensor_table {
-    char type[SB_NAME_MAX + 1];    /* "" for readings_json */
-    const struct mapping *mapping; /* NULL when it is not declared (any more) */
-    struct table_column *columns;
-    size_t count;
-    struct query select;
-    struct {
-        uint64_t columns;
-        struct query query;
-    } inserts[LIMIT_INSERTS];
-    size_t insert_count;
-    size_t insert_next; /* replaced next when all are in use */
-};
-
 /* ---- making the tables ---- */
 
 static const char *storage_of(enum column_type type)
@@ -166,7 +147,7 @@ static int make_tables(struct store *store, void *ctx, struct sb_err *err)
 
 /* ---- knowing the tables ---- */
 
-static struct sensor_table *table_of(struct store *store, const char *type)
+struct sensor_table *store_table_of(struct store *store, const char *type)
 {
     for (size_t i = 0; i < store->table_count; i++)
         if (strcmp(store->tables[i].type, type) == 0)
@@ -230,7 +211,7 @@ void store_sensors_close(struct store *store)
     free(store->tables);
 }
 
-static void add_table_name(struct sb_buf *sql, const struct sensor_table *table)
+void store_table_name(struct sb_buf *sql, const struct sensor_table *table)
 {
     if (table->type[0] == '\0')
         sb_buf_add_str(sql, "readings_json");
@@ -238,9 +219,8 @@ static void add_table_name(struct sb_buf *sql, const struct sensor_table *table)
         sb_buf_add_fmt(sql, "\"sensor_%s\"", table->type);
 }
 
-/* A statement whose text is made here; kept by the table. */
-static struct query *prepare(struct store *store, struct query *q, const char *what,
-                             const struct sb_buf *sql)
+struct query *store_prepare(struct store *store, struct query *q, const char *what,
+                            const struct sb_buf *sql)
 {
     *q = (struct query){.store = store, .sql = what};
     sqlite3_prepare_v3(store->db, sql->data, -1, SQLITE_PREPARE_PERSISTENT, &q->stmt, NULL);
@@ -257,7 +237,7 @@ static struct query *make_insert(struct store *store, struct sensor_table *table
 
     sb_buf_clear(sql);
     sb_buf_add_str(sql, "INSERT INTO ");
-    add_table_name(sql, table);
+    store_table_name(sql, table);
     sb_buf_add_str(sql, " (sn, seq, ts, ts_text, rx_ms, extra");
     for (size_t i = 0; i < MAPPING_COLUMNS_MAX; i++) {
         if ((columns >> i & 1) == 0)
@@ -269,7 +249,7 @@ static struct query *make_insert(struct store *store, struct sensor_table *table
     while (more-- > 0)
         sb_buf_add_str(sql, ", ?");
     sb_buf_add_char(sql, ')');
-    return prepare(store, q, "INSERT INTO sensor_<type>", sql);
+    return store_prepare(store, q, "INSERT INTO sensor_<type>", sql);
 }
 
 /* The insert for just these columns: what is not bound costs nothing. */
@@ -312,7 +292,7 @@ int store_reading_put(struct store *store, const struct plan *plan, const char *
                       uint64_t seq, const struct reading *reading, int64_t rx_ms,
                       struct sb_err *err)
 {
-    struct sensor_table *table = table_of(store, plan->mapping != NULL ? type : "");
+    struct sensor_table *table = store_table_of(store, plan->mapping != NULL ? type : "");
     struct query *q;
 
     SB_CHECK(table != NULL);
@@ -342,9 +322,9 @@ static struct query *select_of(struct store *store, struct sensor_table *table)
     for (size_t i = 0; i < table->count; i++)
         sb_buf_add_fmt(sql, ", \"%s\"", table->columns[i].name);
     sb_buf_add_str(sql, " FROM ");
-    add_table_name(sql, table);
+    store_table_name(sql, table);
     sb_buf_add_str(sql, " WHERE sn = ? AND seq = ?");
-    return prepare(store, &table->select, "SELECT FROM sensor_<type>", sql);
+    return store_prepare(store, &table->select, "SELECT FROM sensor_<type>", sql);
 }
 
 static struct sb_span keep_text(struct store *store, struct query *q, int column)
@@ -427,14 +407,14 @@ static int get_from(struct store *store, struct sensor_table *table, int64_t sn,
 int store_reading_get(struct store *store, const char *type, int64_t sn, uint64_t seq, bool *found,
                       struct stored_reading *row, struct sb_err *err)
 {
-    struct sensor_table *table = table_of(store, type);
+    struct sensor_table *table = store_table_of(store, type);
     int rc = 0;
 
     *found = false;
     if (table != NULL)
         rc = get_from(store, table, sn, seq, found, row, err);
     if (rc == 0 && !*found) /* stored before the type was declared */
-        rc = get_from(store, table_of(store, ""), sn, seq, found, row, err);
+        rc = get_from(store, store_table_of(store, ""), sn, seq, found, row, err);
     return rc;
 }
 
@@ -447,9 +427,9 @@ static int delete_from(struct store *store, struct sensor_table *table, int64_t 
 
     sb_buf_clear(sql);
     sb_buf_add_str(sql, "DELETE FROM ");
-    add_table_name(sql, table);
+    store_table_name(sql, table);
     sb_buf_add_str(sql, " WHERE sn = ? AND seq = ?");
-    prepare(store, &q, "DELETE FROM sensor_<type>", sql);
+    store_prepare(store, &q, "DELETE FROM sensor_<type>", sql);
     query_int(&q, sn);
     query_seq(&q, seq);
     rc = query_run(&q, err);
@@ -461,14 +441,14 @@ static int delete_from(struct store *store, struct sensor_table *table, int64_t 
 int store_reading_delete(struct store *store, const char *type, int64_t sn, uint64_t seq,
                          bool *gone, struct sb_err *err)
 {
-    struct sensor_table *table = table_of(store, type);
+    struct sensor_table *table = store_table_of(store, type);
     int rc = 0;
 
     *gone = false;
     if (table != NULL)
         rc = delete_from(store, table, sn, seq, gone, err);
     if (rc == 0 && !*gone)
-        rc = delete_from(store, table_of(store, ""), sn, seq, gone, err);
+        rc = delete_from(store, store_table_of(store, ""), sn, seq, gone, err);
     return rc;
 }
 

@@ -276,6 +276,16 @@ int store_stamp(struct store *store, int64_t *stamp, struct sb_err *err)
     return query_done(q, 0);
 }
 
+int store_snapshot_begin(struct store *store, struct sb_err *err)
+{
+    return query_run(query_start(store, "BEGIN DEFERRED"), err);
+}
+
+void store_snapshot_end(struct store *store)
+{
+    store_rollback(store);
+}
+
 int store_alone(struct store *store,
                 int (*work)(struct store *store, void *ctx, struct sb_err *err), void *ctx,
                 struct sb_err *err)

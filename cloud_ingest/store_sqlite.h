@@ -2,6 +2,7 @@
 #define CLOUD_STORE_SQLITE_H
 
 #include "common/db_sqlite.h"
+#include "limits.h"
 #include "store.h"
 
 /* Inside of the store, shared by the *_sqlite.c files and by tests that need the handle. */
@@ -52,7 +53,24 @@ int query_get_ranges(struct query *q, int column, struct sb_ranges *set, struct 
 /* Finishes a function that looks for one row: returns rc after query_end. */
 int query_done(struct query *q, int rc);
 
-struct sensor_table; /* store_sensors_sqlite.c */
+struct table_column {
+    char name[SB_NAME_MAX + 1];
+    enum column_type type;
+};
+
+struct sensor_table {
+    char type[SB_NAME_MAX + 1];    /* "" for readings_json */
+    const struct mapping *mapping; /* NULL when it is not declared (any more) */
+    struct table_column *columns;
+    size_t count;
+    struct query select; /* one row by its number */
+    struct {
+        uint64_t columns;
+        struct query query;
+    } inserts[LIMIT_INSERTS];
+    size_t insert_count;
+    size_t insert_next; /* replaced next when all are in use */
+};
 
 struct store {
     sqlite3 *db;
@@ -72,11 +90,21 @@ int store_migrate(sqlite3 *db, struct sb_err *err);
 /* Makes and checks the typed tables of the mappings; with none it reads which there are. */
 int store_sensors_open(struct store *store, bool make, struct sb_err *err);
 void store_sensors_close(struct store *store);
+/* The table of a type, NULL when there is none; "" is the one for undeclared types. */
+struct sensor_table *store_table_of(struct store *store, const char *type);
+void store_table_name(struct sb_buf *sql, const struct sensor_table *table);
+/* Prepares a statement whose text was made here; the caller finalizes q->stmt. */
+struct query *store_prepare(struct store *store, struct query *q, const char *what,
+                            const struct sb_buf *sql);
 /* Removes a reading's row; *gone = there was one. */
 int store_reading_delete(struct store *store, const char *type, int64_t sn, uint64_t seq,
                          bool *gone, struct sb_err *err);
 int store_history_delete(struct store *store, int64_t sn, uint64_t seq, bool *gone,
                          struct sb_err *err);
+
+/* One snapshot for several questions. */
+int store_snapshot_begin(struct store *store, struct sb_err *err);
+void store_snapshot_end(struct store *store);
 
 /* A write of the handle's own, in a transaction: work() inside BEGIN IMMEDIATE … COMMIT. */
 int store_alone(struct store *store,
