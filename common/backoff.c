@@ -6,13 +6,12 @@
 #define YOUNG_LIMIT_MS  2000  /* ... is tried again after this at most */
 #define SHORT_LIFE_MS   10000
 #define SHORT_LIVES_MAX 3
-#define FLAP_LEAST_MS   30000
-#define FLAP_MOST_MS    120000
-#define FLAP_LIMIT_MS   960000
+#define FLAP_MS         30000
 
 void sb_backoff_init(struct sb_backoff *b, int64_t now_ms)
 {
-    *b = (struct sb_backoff){.due_ms = now_ms, .outage_since_ms = now_ms};
+    *b = (struct sb_backoff){
+        .due_ms = now_ms, .outage_since_ms = now_ms, .flap_ms = FLAP_MS};
 }
 
 void sb_backoff_connecting(struct sb_backoff *b)
@@ -51,9 +50,9 @@ static int64_t retry_delay(struct sb_backoff *b, int64_t now_ms, struct sb_rng *
 
 static int64_t flap_delay(struct sb_backoff *b, struct sb_rng *rng)
 {
-    int64_t ms = FLAP_LEAST_MS + (int64_t)sb_rng_below(rng, FLAP_MOST_MS - FLAP_LEAST_MS + 1);
+    int64_t ms = b->flap_ms + (int64_t)sb_rng_below(rng, (uint64_t)(3 * b->flap_ms) + 1);
 
-    return doubled(ms, b->flaps++, FLAP_LIMIT_MS);
+    return doubled(ms, b->flaps++, 32 * b->flap_ms);
 }
 
 /* A connection that lived ends the outage before it and whatever was counted in it; one that hardly

@@ -18,6 +18,8 @@ struct sb_backoff {
     unsigned failures;
     unsigned short_lives;
     unsigned flaps;
+    int64_t
+        flap_ms; /* the 30 s above, of which 120 and 960 s are multiples; set after init or not */
     bool connected;
 };
 

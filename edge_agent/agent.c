@@ -191,6 +191,7 @@ static int start(struct agent *agent, struct sb_err *err)
         return rc;
     set_will(agent, now);
     sb_backoff_init(&agent->backoff, now.mono_ms);
+    agent->backoff.flap_ms = config->flap_wait;
     if (config->collect)
         agent->collector = collector_new(config->collect_root);
     agent->collect_due_ms = now.mono_ms + config->collect_interval;

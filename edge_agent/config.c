@@ -36,6 +36,10 @@ static const struct sb_conf_key keys[] = {
     {"broker", "connect_timeout", SB_CONF_MS, "10s", SECOND, 5 * MINUTE, false, false,
      "one attempt to connect"},
 
+    {"broker", "flap_wait", SB_CONF_MS, "30s", 10, HOUR, false, false,
+     "least pause after three connections in a row that ended within 10 s (another client with "
+     "this identity?)"},
+
     {"agent", "state_dir", SB_CONF_PATH, "", 0, 0, false, false,
      "folder of the outbox, the socket and the lock; /var/lib/sb for root, else "
      "$XDG_STATE_HOME/sb"},
@@ -152,6 +156,7 @@ static void read_broker(const struct sb_conf *conf, struct agent_config *out)
     out->keepalive = sb_conf_int(conf, "broker", "keepalive");
     out->session_expiry = sb_conf_int(conf, "broker", "session_expiry");
     out->connect_timeout = sb_conf_int(conf, "broker", "connect_timeout");
+    out->flap_wait = sb_conf_int(conf, "broker", "flap_wait");
 }
 
 static void read_outbox(const struct sb_conf *conf, struct agent_config *out)

@@ -24,7 +24,7 @@ int agent_conf_load(struct sb_conf *conf, const char *file, char *const *environ
 struct agent_config {
     char device[SB_NAME_MAX + 1]; /* "" = neither set nor in the certificate */
     const char *url, *ca_file, *cert_file, *key_file, *user, *password_file;
-    int64_t keepalive, session_expiry, connect_timeout;
+    int64_t keepalive, session_expiry, connect_timeout, flap_wait;
 
     char state_dir[PATH_MAX];
     char outbox_path[PATH_MAX]; /* <state_dir>/outbox.db */
