@@ -10,7 +10,8 @@ cJSON *sb_json_parse(struct sb_span text, const struct sb_json_limits *limits, s
     if (sb_json_check(text, limits, &value, err) < 0)
         return NULL;
     tree = cJSON_ParseWithLength(value.data, value.len);
-    /* What the check passed and cJSON refuses is a number that does not fit its buffer. */
+    /* What the check passed and cJSON refuses is a number that does not fit its buffer (Debian's
+     * security updates have lifted that limit, others have not). */
     if (tree == NULL)
         sb_fail(err, SB_EBAD_VALUE, "a number of more than 63 characters");
     return tree;
