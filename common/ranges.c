@@ -115,6 +115,8 @@ void sb_ranges_add_all(struct sb_ranges *set, const struct sb_ranges *other)
 
 void sb_ranges_remove_all(struct sb_ranges *set, const struct sb_ranges *other)
 {
+    if (set == other) /* the loop would change what it walks over */
+        sb_ranges_clear(set);
     for (size_t i = 0; i < other->count; i++)
         sb_ranges_remove(set, other->at[i].lo, other->at[i].hi);
 }
