@@ -1,0 +1,73 @@
+#ifndef EDGE_AGENT_CLI_H
+#define EDGE_AGENT_CLI_H
+
+#include "common/cli.h"
+#include "common/json_put.h"
+#include "edge_agent/config.h"
+#include "edge_agent/outbox.h"
+
+/* What edge_agent's verbs share. Each verb is a function here and a file cmd_<verb>.c; it returns
+ * the exit status. */
+int cmd_run(struct sb_cli *cli);
+int cmd_put(struct sb_cli *cli);
+int cmd_import(struct sb_cli *cli);
+int cmd_settings_get(struct sb_cli *cli);
+int cmd_settings_put(struct sb_cli *cli);
+int cmd_settings_restore(struct sb_cli *cli);
+int cmd_status(struct sb_cli *cli);
+int cmd_queue(struct sb_cli *cli);
+int cmd_dead_list(struct sb_cli *cli);
+int cmd_dead_show(struct sb_cli *cli);
+int cmd_dead_retry(struct sb_cli *cli);
+int cmd_dead_drop(struct sb_cli *cli);
+int cmd_flush(struct sb_cli *cli);
+
+extern const struct sb_cli_option put_options[], import_options_list[], settings_get_options[],
+    settings_put_options[], settings_restore_options[], queue_options[], dead_options[],
+    flush_options[];
+extern const char put_help[], import_help[], settings_help[], status_help[], dead_help[],
+    flush_help[], run_help[];
+
+/* The configuration as a struct; 0, or the exit status of what it has said on standard error. */
+int agent_cli_config(struct sb_cli *cli, struct agent_config *config);
+
+/* "edge_agent: message [code]" on standard error; returns the exit status of the code. */
+int agent_cli_fail(const struct sb_cli *cli, const struct sb_err *err);
+
+/* What one verb needs of the outbox; zeroed = not open. */
+struct agent_cli_outbox {
+    struct sb_rng rng;
+    struct outbox *ob;
+    struct enqueue *eq; /* with `write` */
+};
+/* Opens the outbox file, for `write` making folder and file where they are missing. Without `write`
+ * SB_ENOT_FOUND "there is no outbox yet". */
+int agent_cli_open(const struct agent_config *config, bool write, struct agent_cli_outbox *out,
+                   struct sb_err *err);
+void agent_cli_close(struct agent_cli_outbox *outbox);
+
+/* This user has no right to write the outbox: then the daemon is asked to. */
+bool agent_cli_needs_daemon(const struct agent_config *config);
+
+/* SB_ENOT_CONFIGURED "not configured: [broker] url": verbs that need the cloud say so before they
+ * look for the daemon, which could not run either. */
+int agent_cli_needs_broker(const struct agent_config *config, struct sb_err *err);
+
+/* Tells the daemon, if one runs, that there is something new. */
+void agent_cli_wake(const struct agent_config *config);
+
+/* Asks the daemon; *answer is a checked JSON object. A refusal (an answer with a code) is that
+ * error; SB_ENOT_RUNNING "edge_agent run is not running". */
+int agent_cli_ask(const struct agent_config *config, struct sb_span request, int64_t timeout_ms,
+                  struct sb_buf *answer, struct sb_err *err);
+
+/* A receipt's members: queued, op_id, stream, epoch, seq; "result":"local" when not queued. */
+void agent_cli_put_receipt(struct sb_buf *out, const struct enqueue_receipt *receipt);
+
+/* {"success":false,"code":…,"reason":…} with the line number where it is not 0. */
+void agent_cli_put_failure(struct sb_buf *out, uint64_t line, const struct sb_err *err);
+
+/* The text of a file, "-" = standard input, at most max bytes. */
+int agent_cli_read_file(const char *path, size_t max, struct sb_buf *out, struct sb_err *err);
+
+#endif

@@ -1,0 +1,290 @@
+/* settings get | put | restore: the document of a user, of which this device holds the primary
+ * copy. */
+#include "edge_agent/cli/agent_cli.h"
+
+#include <string.h>
+
+#include "common/json_read.h"
+
+#define RESTORE_MS 30000
+#define ASK_MORE   5000
+
+#define USER_OPTION                                                                                \
+    {                                                                                              \
+        .name = "user", .kind = SB_CLI_TEXT, .required = true, .value = "USER", .help = "whose"    \
+    }
+
+const struct sb_cli_option settings_get_options[] = {USER_OPTION, {0}};
+const struct sb_cli_option settings_put_options[] = {
+    USER_OPTION,
+    {.name = "id", .kind = SB_CLI_TEXT, .value = "ID", .help = "makes a repeat safe"},
+    {0}};
+const struct sb_cli_option settings_restore_options[] = {
+    USER_OPTION,
+    {.name = "timeout",
+     .kind = SB_CLI_DURATION,
+     .value = "TIME",
+     .help = "wait that long for the cloud (30s)"},
+    {0}};
+
+const char settings_help[] =
+    "A settings document is any JSON object; it is kept and sent as it is. put takes it as "
+    "argument,\n"
+    "from a file (@FILE) or from standard input (-), and replaces the one before. restore asks "
+    "the\n"
+    "cloud for the backup and puts it in force here, unless own edits are on their way.\n"
+    "\n"
+    "examples:\n"
+    "  edge_agent settings put --user user-1 '{\"theme\":\"dark\",\"language\":\"en\"}'\n"
+    "  edge_agent settings put --user user-1 @settings.json\n"
+    "  edge_agent settings get --user user-1 --json\n"
+    "  edge_agent settings restore --user user-1\n";
+
+static int check_user(struct sb_cli *cli, const char **user)
+{
+    struct sb_err err;
+
+    *user = sb_cli_text(cli, "user");
+    if (sb_name_valid(sb_span_of(*user)))
+        return 0;
+    (void)sb_fail(&err, SB_EBAD_ID, "user id '%.70s' is not [A-Za-z0-9_-]{1,64}", *user);
+    return agent_cli_fail(cli, &err);
+}
+
+/* ---- get ---- */
+
+static void print_document(struct sb_cli *cli, const struct agent_config *config, const char *user,
+                           const struct outbox_settings *local)
+{
+    struct sb_buf out = {0};
+
+    if (!sb_cli_json(cli)) {
+        sb_buf_add_span(&out, sb_buf_span(&local->doc));
+    } else {
+        sb_put_open(&out, NULL, '{');
+        sb_put_text(&out, "user_id", user);
+        sb_put_raw(&out, "settings", sb_buf_span(&local->doc));
+        sb_put_text_or_null(&out, "device", config->device);
+        sb_put_text_or_null(&out, "edge_id", config->device);
+        sb_put_time_us(&out, "updated_at", local->updated_us);
+        sb_put_text_or_null(&out, "op_id", local->last_op);
+        if (local->seen > 0)
+            sb_put_u64(&out, "server_version", local->seen);
+        else
+            sb_put_null(&out, "server_version");
+        sb_put_close(&out, '}');
+    }
+    sb_buf_add_char(&out, '\n');
+    sb_cli_print(&out);
+    sb_buf_free(&out);
+}
+
+int cmd_settings_get(struct sb_cli *cli)
+{
+    struct agent_cli_outbox outbox = {0};
+    struct outbox_settings local = {0};
+    struct agent_config config;
+    struct sb_err err = {0};
+    const char *user;
+    int status = check_user(cli, &user), rc;
+
+    if (status == 0)
+        status = agent_cli_config(cli, &config);
+    if (status != 0)
+        return status;
+    rc = agent_cli_open(&config, false, &outbox, &err);
+    if (rc == 0)
+        rc = outbox_settings_get(outbox.ob, user, &local, &err);
+    if (rc == 0 && !local.exists)
+        rc = sb_fail(&err, SB_ENOT_FOUND, "no settings of %s on this device", user);
+    if (rc == 0)
+        print_document(cli, &config, user, &local);
+    else
+        status = agent_cli_fail(cli, &err);
+    outbox_settings_fini(&local);
+    agent_cli_close(&outbox);
+    return status;
+}
+
+/* ---- put ---- */
+
+static int read_document(struct sb_cli *cli, const struct agent_config *config, struct sb_buf *out,
+                         struct sb_err *err)
+{
+    const char *argument = sb_cli_arg(cli, 0);
+
+    if (argument == NULL)
+        argument = "-";
+    if (argument[0] != '@' && strcmp(argument, "-") != 0) {
+        sb_buf_add_str(out, argument);
+        return 0;
+    }
+    return agent_cli_read_file(argument + (argument[0] == '@'),
+                               (size_t)config->switches.max_record_bytes, out, err);
+}
+
+static void print_receipt(struct sb_cli *cli, const struct enqueue_receipt *receipt)
+{
+    struct sb_buf out = {0};
+
+    if (sb_cli_json(cli)) {
+        sb_put_open(&out, NULL, '{');
+        sb_put_bool(&out, "success", true);
+        agent_cli_put_receipt(&out, receipt);
+        sb_put_close(&out, '}');
+    } else if (receipt->queued) {
+        sb_buf_add_fmt(&out, "queued settings/%s op_id %s", receipt->stream.name, receipt->op_id);
+    } else {
+        sb_buf_add_str(&out, "kept on this device only: its switch in [sync] is off");
+    }
+    sb_buf_add_char(&out, '\n');
+    sb_cli_print(&out);
+    sb_buf_free(&out);
+}
+
+static int put_directly(struct sb_cli *cli, const struct agent_config *config, const char *user,
+                        struct sb_span document, struct sb_err *err)
+{
+    const char *id = sb_cli_text(cli, "id");
+    struct agent_cli_outbox outbox = {0};
+    struct enqueue_receipt receipt;
+    int rc = agent_cli_open(config, true, &outbox, err);
+
+    if (rc == 0)
+        rc = enqueue_settings(outbox.eq, user, document, sb_span_of(id != NULL ? id : ""),
+                              sb_clock_now(), &outbox.rng, &receipt, err);
+    if (rc == 0)
+        rc = enqueue_commit(outbox.eq, err);
+    agent_cli_close(&outbox);
+    if (rc != 0)
+        return rc;
+    agent_cli_wake(config);
+    print_receipt(cli, &receipt);
+    return 0;
+}
+
+static int put_by_daemon(struct sb_cli *cli, const struct agent_config *config, const char *user,
+                         struct sb_span document, struct sb_err *err)
+{
+    struct sb_buf request = {0}, answer = {0};
+    char stream[SB_STREAM_MAX + 1];
+    struct sb_span object;
+    int rc = sb_json_check(document, &sb_wire_limits, &object, err);
+
+    if (rc != 0)
+        return rc;
+    snprintf(stream, sizeof(stream), "settings/%.64s", user);
+    sb_put_open(&request, NULL, '{');
+    sb_put_text(&request, "verb", "put");
+    sb_put_text(&request, "stream", stream);
+    if (sb_cli_given(cli, "id"))
+        sb_put_text(&request, "id", sb_cli_text(cli, "id"));
+    sb_put_raw(&request, "record", object);
+    sb_put_close(&request, '}');
+    rc = agent_cli_ask(config, sb_buf_span(&request), RESTORE_MS, &answer, err);
+    if (rc == 0 && !sb_cli_json(cli)) {
+        sb_buf_clear(&answer);
+        sb_buf_add_fmt(&answer, "queued %s", stream);
+    }
+    if (rc == 0) {
+        sb_buf_add_char(&answer, '\n');
+        sb_cli_print(&answer);
+    }
+    sb_buf_free(&request);
+    sb_buf_free(&answer);
+    return rc;
+}
+
+int cmd_settings_put(struct sb_cli *cli)
+{
+    struct sb_buf document = {0}, failure = {0};
+    struct agent_config config;
+    struct sb_err err = {0};
+    const char *user;
+    int status = check_user(cli, &user), rc;
+
+    if (status == 0)
+        status = agent_cli_config(cli, &config);
+    if (status != 0)
+        return status;
+    rc = read_document(cli, &config, &document, &err);
+    if (rc == 0 && agent_cli_needs_daemon(&config))
+        rc = put_by_daemon(cli, &config, user, sb_buf_span(&document), &err);
+    else if (rc == 0)
+        rc = put_directly(cli, &config, user, sb_buf_span(&document), &err);
+    if (rc != 0 && sb_cli_json(cli)) {
+        agent_cli_put_failure(&failure, 0, &err);
+        sb_cli_print(&failure);
+    }
+    sb_buf_free(&document);
+    sb_buf_free(&failure);
+    return rc != 0 ? agent_cli_fail(cli, &err) : 0;
+}
+
+/* ---- restore ---- */
+
+static int print_restored(struct sb_cli *cli, const struct agent_config *config, const char *user,
+                          struct sb_span answer)
+{
+    struct sb_json_field fields[] = {{.key = "outcome"}, {.key = "version"}};
+    struct sb_buf out = {0};
+    char outcome[16] = "";
+    struct sb_err err;
+
+    sb_json_pick(answer, fields, 2);
+    (void)sb_field_text(&fields[0], outcome, sizeof(outcome), NULL);
+    if (strcmp(outcome, "absent") == 0) {
+        (void)sb_fail(&err, SB_ENOT_FOUND, "there are no settings of %s in the cloud", user);
+        return agent_cli_fail(cli, &err);
+    }
+    if (sb_cli_json(cli)) {
+        sb_put_open(&out, NULL, '{');
+        sb_put_bool(&out, "success", true);
+        sb_put_bool(&out, "restored", strcmp(outcome, "taken") == 0);
+        sb_put_text(&out, "outcome", outcome);
+        sb_put_text(&out, "user_id", user);
+        sb_put_raw(&out, "server_version", fields[1].value);
+        sb_put_text_or_null(&out, "device", config->device);
+        sb_put_close(&out, '}');
+        sb_buf_add_char(&out, '\n');
+    } else if (strcmp(outcome, "taken") == 0) {
+        sb_buf_add_fmt(&out, "restored: version " SB_SPAN_FMT " is in force\n",
+                       SB_SPAN_ARG(fields[1].value));
+    } else if (strcmp(outcome, "pending") == 0) {
+        sb_buf_add_str(&out, "not restored: own edits are on their way to the cloud\n");
+    } else {
+        sb_buf_add_str(&out, "not restored: the document here is as new or newer\n");
+    }
+    sb_cli_print(&out);
+    sb_buf_free(&out);
+    return 0;
+}
+
+int cmd_settings_restore(struct sb_cli *cli)
+{
+    int64_t timeout_ms = sb_cli_number(cli, "timeout", RESTORE_MS);
+    struct sb_buf request = {0}, answer = {0};
+    struct agent_config config;
+    struct sb_err err = {0};
+    const char *user;
+    int status = check_user(cli, &user);
+
+    if (status == 0)
+        status = agent_cli_config(cli, &config);
+    if (status != 0)
+        return status;
+    if (agent_cli_needs_broker(&config, &err) != 0)
+        return agent_cli_fail(cli, &err);
+    sb_put_open(&request, NULL, '{');
+    sb_put_text(&request, "verb", "settings.restore");
+    sb_put_text(&request, "user", user);
+    sb_buf_add_fmt(&request, ",\"timeout\":%.3f", (double)timeout_ms / 1000);
+    sb_put_close(&request, '}');
+    if (agent_cli_ask(&config, sb_buf_span(&request), timeout_ms + ASK_MORE, &answer, &err) == 0)
+        status = print_restored(cli, &config, user, sb_buf_span(&answer));
+    else
+        status = agent_cli_fail(cli, &err);
+    sb_buf_free(&request);
+    sb_buf_free(&answer);
+    return status;
+}

@@ -1,0 +1,191 @@
+/* status: from the daemon while it runs, else from the outbox file. */
+#include "edge_agent/cli/agent_cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json_read.h"
+#include "common/table.h"
+#include "edge_agent/status.h"
+
+#define ASK_MS 3000
+
+const char status_help[] = "sync_status is synced (everything is in the cloud), syncing, offline "
+                           "(the cloud does not answer;\n"
+                           "what is enqueued is safe here) or conflict (an edit of settings lost "
+                           "against another one and is\n"
+                           "kept aside). It works while edge_agent run is down.\n";
+
+/* Without the daemon and without an outbox: nothing was ever enqueued. */
+static void print_nothing(const struct agent_config *config, struct sb_buf *out)
+{
+    sb_put_open(out, NULL, '{');
+    sb_put_text(out, "device", config->device);
+    sb_put_bool(out, "running", false);
+    sb_put_text(out, "sync_status", "offline");
+    sb_put_bool(out, "is_online", false);
+    sb_put_u64(out, "pending_count", 0);
+    sb_put_raw(out, "pending_by_type", SB_SPAN("{}"));
+    sb_put_u64(out, "failed_count", 0);
+    sb_put_u64(out, "conflicts", 0);
+    sb_put_u64(out, "holes", 0);
+    sb_put_null(out, "last_sync");
+    sb_put_null(out, "oldest_pending");
+    sb_put_u64(out, "retry_delay", 0);
+    sb_put_null(out, "epoch");
+    sb_put_null(out, "outbox");
+    sb_put_close(out, '}');
+}
+
+static int from_file(const struct agent_config *config, struct sb_buf *out, struct sb_err *err)
+{
+    struct agent_cli_outbox outbox = {0};
+    int rc = agent_cli_open(config, false, &outbox, err);
+
+    if (rc == -(int)SB_ENOT_FOUND) {
+        print_nothing(config, out);
+        return 0;
+    }
+    if (rc == 0)
+        rc = status_print(outbox.ob, config->device, NULL, sb_clock_now(), out, err);
+    agent_cli_close(&outbox);
+    return rc;
+}
+
+/* ---- for people ---- */
+
+static struct sb_span get(struct sb_span object, const char *key)
+{
+    struct sb_span value;
+
+    return sb_json_get(object, key, &value) ? value : (struct sb_span){"", 0};
+}
+
+static void label(struct sb_buf *out, const char *name)
+{
+    sb_buf_add_fmt(out, "%-12s ", name);
+}
+
+/* A scalar, text without its quotes, null and absent as "-". */
+static void add_value(struct sb_buf *out, struct sb_span value)
+{
+    struct sb_buf text = {0};
+
+    if (value.len == 0 || sb_json_type_of(value) == SB_JSON_NULL) {
+        sb_buf_add_char(out, '-');
+    } else if (sb_json_type_of(value) == SB_JSON_STRING) {
+        sb_json_unescape(value, &text);
+        sb_print_safe(sb_buf_span(&text), out);
+    } else {
+        sb_buf_add_span(out, value);
+    }
+    sb_buf_free(&text);
+}
+
+static void line(struct sb_buf *out, struct sb_span status, const char *name, const char *key)
+{
+    label(out, name);
+    add_value(out, get(status, key));
+    sb_buf_add_char(out, '\n');
+}
+
+static void pending_line(struct sb_buf *out, struct sb_span status, struct sb_now now)
+{
+    struct sb_json_field oldest = {.key = "oldest_pending", .value = get(status, "oldest_pending")};
+    struct sb_span by_type = get(status, "pending_by_type"), key, value;
+    struct sb_json_iter iter;
+    const char *before = " (";
+    int64_t since_us;
+    char age[32];
+
+    label(out, "pending");
+    add_value(out, get(status, "pending_count"));
+    sb_json_iter_init(&iter, by_type);
+    while (by_type.len > 0 && sb_json_next_member(&iter, &key, &value)) {
+        sb_buf_add_fmt(out, "%s" SB_SPAN_FMT " " SB_SPAN_FMT, before, SB_SPAN_ARG(key),
+                       SB_SPAN_ARG(value));
+        before = ", ";
+    }
+    sb_buf_add_str(out, before[0] == ',' ? ")" : "");
+    if (sb_field_given(&oldest) && sb_field_time(&oldest, &since_us, NULL) == 0) {
+        sb_print_age((now.wall_us - since_us) / 1000, age, sizeof(age));
+        sb_buf_add_fmt(out, ", the oldest %s old", age);
+    }
+    sb_buf_add_char(out, '\n');
+}
+
+static void trouble_lines(struct sb_buf *out, struct sb_span status)
+{
+    struct sb_span parked = get(status, "parked"), error = get(status, "last_error"), one;
+    struct sb_json_iter iter;
+
+    sb_json_iter_init(&iter, parked);
+    while (parked.len > 0 && sb_json_next_element(&iter, &one)) {
+        label(out, "parked");
+        add_value(out, get(one, "stream"));
+        sb_buf_add_str(out, ": ");
+        add_value(out, get(one, "reason"));
+        sb_buf_add_str(out, " [");
+        add_value(out, get(one, "code"));
+        sb_buf_add_str(out, "]\n");
+    }
+    if (error.len > 0 && sb_json_type_of(error) == SB_JSON_OBJECT) {
+        label(out, "last error");
+        add_value(out, get(error, "message"));
+        sb_buf_add_str(out, " [");
+        add_value(out, get(error, "code"));
+        sb_buf_add_str(out, "]\n");
+    }
+}
+
+static void print_people(struct sb_span status, struct sb_buf *out)
+{
+    bool running = sb_span_is(get(status, "running"), "true");
+
+    line(out, status, "device", "device");
+    line(out, status, "status", "sync_status");
+    label(out, "daemon");
+    sb_buf_add_str(out, running ? "running\n" : "edge_agent run is not running\n");
+    pending_line(out, status, sb_clock_now());
+    line(out, status, "failed", "failed_count");
+    line(out, status, "conflicts", "conflicts");
+    line(out, status, "last sync", "last_sync");
+    if (running) {
+        line(out, status, "in flight", "in_flight");
+        label(out, "retry delay");
+        add_value(out, get(status, "retry_delay"));
+        sb_buf_add_str(out, " s\n");
+    }
+    trouble_lines(out, status);
+}
+
+int cmd_status(struct sb_cli *cli)
+{
+    struct sb_buf answer = {0}, out = {0};
+    struct agent_config config;
+    struct sb_err err = {0}, asked = {0};
+    int status = agent_cli_config(cli, &config), rc;
+
+    if (status != 0)
+        return status;
+    rc = agent_cli_ask(&config, SB_SPAN("{\"verb\":\"status\"}"), ASK_MS, &answer, &asked);
+    if (rc != 0) {
+        if (asked.code != SB_ENOT_RUNNING)
+            sb_cli_note(cli, "the daemon: %s [%s]; these figures are from the file", asked.msg,
+                        sb_code_name(asked.code));
+        sb_buf_clear(&answer);
+        rc = from_file(&config, &answer, &err);
+    }
+    if (rc != 0) {
+        status = agent_cli_fail(cli, &err);
+    } else if (sb_cli_json(cli)) {
+        sb_buf_add_char(&answer, '\n');
+        sb_cli_print(&answer);
+    } else {
+        print_people(sb_buf_span(&answer), &out);
+        sb_cli_print(&out);
+    }
+    sb_buf_free(&answer);
+    sb_buf_free(&out);
+    return status;
+}
