@@ -194,9 +194,8 @@ static int run_some(struct group *group, struct sb_err *err)
     struct attempt a;
     int rc = with_renewal(group, group->first, false, &a, err);
 
-    /* A failure in the middle leaves the messages behind it for the next transaction. */
-    if (rc == 0 || a.messages == 0)
-        a.end = rc == 0 ? a.end : NULL;
+    if (rc != 0 && (is_everybodys(rc) || a.messages == 0))
+        a.end = NULL; /* those behind it would fare no better */
     if (rc != 0 && is_everybodys(rc)) {
         sb_log_err("transaction", err);
         refuse(group, group->first, a.end, SB_EBUSY, err->msg);
