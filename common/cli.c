@@ -58,7 +58,7 @@ void sb_cli_note(const struct sb_cli *cli, const char *fmt, ...)
 
 int sb_cli_fail(const struct sb_cli *cli, const struct sb_err *err)
 {
-    sb_cli_note(cli, "%s", err->msg);
+    sb_cli_note(cli, "%s [%s]", err->msg, sb_code_name(err->code));
     return sb_exit_status(err->code);
 }
 

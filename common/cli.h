@@ -80,7 +80,7 @@ bool sb_cli_json(const struct sb_cli *cli);
 /* Standard output is a terminal that shows colour and nobody asked for none (NO_COLOR). */
 bool sb_cli_colour(const struct sb_cli *cli);
 
-/* "program: message" on standard error; returns the exit status of the code. */
+/* "program: message [code]" on standard error; returns the exit status of the code. */
 int sb_cli_fail(const struct sb_cli *cli, const struct sb_err *err);
 /* Likewise with a pointer to the help; returns 2. */
 int sb_cli_usage(const struct sb_cli *cli, const char *fmt, ...)

@@ -1,0 +1,128 @@
+#include "cloud_cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json_read.h"
+#include "common/json_text.h"
+
+#define BUSY_MS 5000 /* the daemon's transactions are short */
+#define ASK_MS  3000 /* and beyond what was asked to be waited for */
+
+int cloud_cli_open(struct cloud_cli *c, struct sb_cli *cli, enum store_mode mode)
+{
+    struct store_options options = {.mode = mode, .busy_timeout_ms = BUSY_MS};
+    struct sb_err err = {0};
+    int rc;
+
+    *c = (struct cloud_cli){.cli = cli};
+    rc = cloud_config_from(sb_cli_conf(cli), &c->config, &err);
+    if (rc == 0) {
+        rc = store_open(c->config.store_path, &options, &c->store, &err);
+        if (rc == -(int)SB_ENOT_FOUND)
+            sb_fail(&err, SB_ENOT_FOUND, "%.180s: no database yet; `cloud_ingest run` makes it",
+                    c->config.store_path);
+    }
+    return rc == 0 ? 0 : sb_cli_fail(cli, &err);
+}
+
+void cloud_cli_close(struct cloud_cli *c)
+{
+    store_close(c->store);
+    c->store = NULL;
+}
+
+int cloud_cli_ask(struct cloud_cli *c, const char *verb, const char *device, int64_t wait_ms,
+                  struct sb_buf *answer, struct sb_err *err)
+{
+    struct sb_buf request = {0};
+    int rc;
+
+    sb_put_open(&request, NULL, '{');
+    sb_put_text(&request, "verb", verb);
+    if (device != NULL)
+        sb_put_text(&request, "device", device);
+    if (wait_ms > 0)
+        sb_put_i64(&request, "wait_ms", wait_ms);
+    sb_put_close(&request, '}');
+    rc = sb_cli_ask(c->cli, c->config.socket_path, sb_buf_span(&request), (int)wait_ms + ASK_MS,
+                    answer, err);
+    sb_buf_free(&request);
+    return rc;
+}
+
+/* ---- who is online ---- */
+
+static void add_online(struct cloud_online *online, struct sb_span name)
+{
+    online->names = sb_xrealloc(online->names, (online->count + 1) * sizeof(*online->names));
+    if (sb_json_copy(name, online->names[online->count], sizeof(online->names[0])))
+        online->count++;
+}
+
+void cloud_cli_online(struct cloud_cli *c, struct cloud_online *online)
+{
+    struct sb_json_field fields[] = {{.key = "broker"}, {.key = "online"}};
+    struct sb_buf answer = {0};
+    struct sb_json_iter iter;
+    struct sb_span connected, name;
+    struct sb_err err;
+
+    *online = (struct cloud_online){0};
+    if (cloud_cli_ask(c, "status", NULL, 0, &answer, &err) == 0) {
+        sb_json_pick(sb_buf_span(&answer), fields, 2);
+        online->known = sb_field_given(&fields[0]) && sb_field_given(&fields[1]) &&
+                        sb_json_get(fields[0].value, "connected", &connected) &&
+                        sb_span_is(connected, "true");
+    }
+    if (online->known) {
+        sb_json_iter_init(&iter, fields[1].value);
+        while (sb_json_next_element(&iter, &name))
+            add_online(online, name);
+    }
+    sb_buf_free(&answer);
+}
+
+void cloud_online_free(struct cloud_online *online)
+{
+    free(online->names);
+    *online = (struct cloud_online){0};
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+bool cloud_online_has(const struct cloud_online *online, const char *device)
+{
+    return online->count > 0 && bsearch(device, online->names, online->count,
+                                        sizeof(online->names[0]), compare_names) != NULL;
+}
+
+/* ---- printing ---- */
+
+void cloud_cli_print_json(struct sb_buf *out)
+{
+    sb_buf_add_char(out, '\n');
+    sb_cli_print(out);
+}
+
+void cloud_csv_text(struct sb_buf *out, struct sb_span text)
+{
+    bool plain = text.len > 0;
+
+    for (size_t i = 0; plain && i < text.len; i++)
+        plain = strchr("\",\r\n", text.data[i]) == NULL;
+    if (plain && text.data[0] != ' ' && text.data[text.len - 1] != ' ') {
+        sb_buf_add_span(out, text);
+        return;
+    }
+    sb_buf_add_char(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '"')
+            sb_buf_add_char(out, '"');
+        sb_buf_add_char(out, text.data[i]);
+    }
+    sb_buf_add_char(out, '"');
+}
