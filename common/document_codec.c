@@ -74,11 +74,6 @@ size_t sb_document_saving(const struct sb_document *doc)
     return !doc->exists || doc->deleted || doc->fetch || now <= then ? 0 : now - then;
 }
 
-static int read_text(const struct sb_json_field *field, char *out, size_t size, struct sb_err *err)
-{
-    return sb_field_given(field) ? sb_field_text(field, out, size, err) : 0;
-}
-
 static int read_body(const struct sb_json_field *deleted, const struct sb_json_field *fetch,
                      const struct sb_json_field *data, struct sb_document *doc, struct sb_err *err)
 {
@@ -108,14 +103,14 @@ int sb_document_read(struct sb_span object, struct sb_document *doc, struct sb_e
     rc = sb_field_u64(&f[0], 1, SB_SEQ_MAX, &doc->version, err);
     if (rc == 0)
         rc = sb_field_hex16(&f[1], doc->tag, err);
-    if (rc == 0)
-        rc = read_text(&f[2], doc->op_id, sizeof(doc->op_id), err);
-    if (rc == 0)
-        rc = read_text(&f[3], doc->device, sizeof(doc->device), err);
+    if (rc == 0 && sb_field_given(&f[2]))
+        rc = sb_field_text(&f[2], doc->op_id, sizeof(doc->op_id), err);
+    if (rc == 0 && sb_field_given(&f[3]))
+        rc = sb_field_name(&f[3], doc->device, err);
     if (rc == 0 && sb_field_given(&f[4]))
         rc = sb_field_hex16(&f[4], doc->hlc, err);
-    if (rc == 0)
-        rc = read_text(&f[5], doc->updated_at, sizeof(doc->updated_at), err);
+    if (rc == 0 && sb_field_given(&f[5]))
+        rc = sb_field_time_text(&f[5], doc->updated_at, sizeof(doc->updated_at), err);
     if (rc == 0)
         rc = read_body(&f[6], &f[7], &f[8], doc, err);
     if (rc < 0)

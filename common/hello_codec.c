@@ -31,12 +31,20 @@ struct reader {
     size_t entries;
 };
 
+static int stream_field(const struct sb_json_field *field, char text[SB_STREAM_MAX + 1],
+                        struct sb_err *err)
+{
+    struct sb_stream stream;
+    int rc = sb_field_text(field, text, SB_STREAM_MAX + 1, err);
+
+    return rc < 0 ? rc : sb_stream_parse(sb_span_of(text), &stream, err);
+}
+
 static int read_stream(struct reader *reader, const char *epoch, struct sb_span object,
                        struct sb_err *err)
 {
     struct sb_json_field name = {.key = "stream"};
     char text[SB_STREAM_MAX + 1];
-    struct sb_stream stream;
     int rc;
 
     if (sb_json_type_of(object) != SB_JSON_OBJECT)
@@ -44,9 +52,7 @@ static int read_stream(struct reader *reader, const char *epoch, struct sb_span 
     if (++reader->entries > ENTRIES_MAX)
         return sb_fail(err, SB_ELIMIT, "streams: more than %d in one message", ENTRIES_MAX);
     sb_json_pick(object, &name, 1);
-    rc = sb_field_text(&name, text, sizeof(text), err);
-    if (rc == 0)
-        rc = sb_stream_parse(sb_span_of(text), &stream, err);
+    rc = stream_field(&name, text, err);
     if (rc < 0)
         return rc;
     rc = reader->entry(reader->message, epoch, text, object, err);
@@ -308,11 +314,7 @@ static int read_tables(const struct sb_json_field *field, struct sb_welcome *wel
     welcome->tables = sb_xcalloc(count, sizeof(*welcome->tables));
     sb_json_iter_init(&iter, field->value);
     while (rc == 0 && sb_json_next_element(&iter, &table.value)) {
-        char *name = welcome->tables[welcome->table_count];
-
-        rc = sb_field_text(&table, name, sizeof(*welcome->tables), err);
-        if (rc == 0 && !sb_name_valid(sb_span_of(name)))
-            rc = sb_fail(err, SB_EBAD_ID, "tables: not [A-Za-z0-9_-]{1,64}");
+        rc = sb_field_name(&table, welcome->tables[welcome->table_count], err);
         welcome->table_count++;
     }
     return rc;
@@ -333,7 +335,7 @@ static int read_more(const struct sb_json_field *field, struct sb_welcome *welco
     sb_json_pick(field->value, f, 2);
     rc = sb_field_hex16(&f[0], welcome->more_epoch, err);
     if (rc == 0)
-        rc = sb_field_text(&f[1], welcome->more_stream, sizeof(welcome->more_stream), err);
+        rc = stream_field(&f[1], welcome->more_stream, err);
     if (rc < 0)
         sb_err_prefix(err, "more");
     return rc;

@@ -90,16 +90,29 @@ int sb_field_text(const struct sb_json_field *field, char *out, size_t size, str
     return 0;
 }
 
+static int time_field(const struct sb_json_field *field, char *text, size_t size, int64_t *wall_us,
+                      struct sb_err *err)
+{
+    int rc = sb_field_text(field, text, size, err);
+
+    if (rc == 0 && !sb_time_parse(sb_span_of(text), wall_us))
+        rc = sb_fail(err, SB_EBAD_VALUE, "%s: not an RFC 3339 time", field->key);
+    return rc;
+}
+
 int sb_field_time(const struct sb_json_field *field, int64_t *wall_us, struct sb_err *err)
 {
     char text[SB_TIME_TEXT * 2];
-    int rc = sb_field_text(field, text, sizeof(text), err);
 
-    if (rc < 0)
-        return rc;
-    if (!sb_time_parse(sb_span_of(text), wall_us))
-        return sb_fail(err, SB_EBAD_VALUE, "%s: not an RFC 3339 time", field->key);
-    return 0;
+    return time_field(field, text, sizeof(text), wall_us, err);
+}
+
+int sb_field_time_text(const struct sb_json_field *field, char *out, size_t size,
+                       struct sb_err *err)
+{
+    int64_t unused;
+
+    return time_field(field, out, size, &unused, err);
 }
 
 /* Copies the string when it passes; bad_id otherwise, also when it is too long to be one. */
@@ -131,6 +144,11 @@ int sb_field_hex16(const struct sb_json_field *field, char out[17], struct sb_er
 {
     return id_field(field, out, SB_EPOCH_LEN + 1, sb_hex16_valid, "16 hex digits in lower case",
                     err);
+}
+
+int sb_field_name(const struct sb_json_field *field, char out[65], struct sb_err *err)
+{
+    return id_field(field, out, SB_NAME_MAX + 1, sb_name_valid, "[A-Za-z0-9_-]{1,64}", err);
 }
 
 int sb_field_version(const struct sb_json_field *field, struct sb_err *err)

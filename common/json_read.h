@@ -27,7 +27,9 @@ int sb_field_bool(const struct sb_json_field *field, bool *out, struct sb_err *e
 int sb_field_text(const struct sb_json_field *field, char *out, size_t size, struct sb_err *err);
 /* An array or an object (an enum sb_json_type). */
 int sb_field_type(const struct sb_json_field *field, enum sb_json_type type, struct sb_err *err);
-/* RFC 3339. */
+/* RFC 3339; as text it is kept as it came. */
+int sb_field_time_text(const struct sb_json_field *field, char *out, size_t size,
+                       struct sb_err *err);
 int sb_field_time(const struct sb_json_field *field, int64_t *wall_us, struct sb_err *err);
 
 /* Ids. uuid: 36 characters in lower case; token: 1 to 36 of [A-Za-z0-9_-] (boot ids); hex16:
@@ -35,6 +37,7 @@ int sb_field_time(const struct sb_json_field *field, int64_t *wall_us, struct sb
 int sb_field_uuid(const struct sb_json_field *field, char out[37], struct sb_err *err);
 int sb_field_token(const struct sb_json_field *field, char out[37], struct sb_err *err);
 int sb_field_hex16(const struct sb_json_field *field, char out[17], struct sb_err *err);
+int sb_field_name(const struct sb_json_field *field, char out[65], struct sb_err *err);
 
 /* Reads "v": SB_EBAD_VERSION unless it is 1. */
 int sb_field_version(const struct sb_json_field *field, struct sb_err *err);

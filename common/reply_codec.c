@@ -286,7 +286,8 @@ static int read_rest(const struct sb_json_field *f, struct sb_reply *reply, stru
     if (rc == 0)
         rc = sb_field_reason(&f[R_REASON], reply->reason, sizeof(reply->reason), err);
     if (rc == 0 && sb_field_given(&f[R_UPDATED_AT]))
-        rc = sb_field_text(&f[R_UPDATED_AT], reply->updated_at, sizeof(reply->updated_at), err);
+        rc =
+            sb_field_time_text(&f[R_UPDATED_AT], reply->updated_at, sizeof(reply->updated_at), err);
     if (rc == 0 && sb_field_given(&f[R_SERVER_TIME]))
         rc = sb_field_time(&f[R_SERVER_TIME], &reply->server_time_us, err);
     return rc;

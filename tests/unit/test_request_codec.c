@@ -241,6 +241,10 @@ static void bad_documents_are_refused(void **state)
         {DOC "\"version\":1,\"tag\":\"0011223344556677\",\"deleted\":1}", SB_EBAD_TYPE},
         {DOC "\"version\":1,\"tag\":\"0011223344556677\",\"hlc\":\"x\",\"data\":1}", SB_EBAD_ID},
         {DOC "\"version\":1,\"tag\":\"0011223344556677\",\"op_id\":7,\"data\":1}", SB_EBAD_TYPE},
+        {DOC "\"version\":1,\"tag\":\"0011223344556677\",\"device\":\"a\\\"b\",\"data\":1}",
+         SB_EBAD_ID},
+        {DOC "\"version\":1,\"tag\":\"0011223344556677\",\"updated_at\":\"now\",\"data\":1}",
+         SB_EBAD_VALUE},
     };
     struct sb_document doc;
     char id[SB_ID_MAX + 1];
