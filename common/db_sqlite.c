@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -174,6 +175,18 @@ static int configure(sqlite3 *db, const struct sb_db_options *options, struct sb
     return rc;
 }
 
+/* WAL needs files beside the database: on a file system mounted read-only SQLite says "unable to
+ * open", which names no cause. */
+static int explain_open(const char *path, int rc, struct sb_err *err)
+{
+    struct statvfs fs;
+
+    if (rc != -(int)SB_EIO || !names_file(path) || statvfs(path, &fs) != 0 ||
+        (fs.f_flag & ST_RDONLY) == 0)
+        return rc;
+    return sb_fail(err, SB_EREAD_ONLY, "%s: its file system is read-only", path);
+}
+
 int sb_db_open(const char *path, const struct sb_db_options *options, sqlite3 **out,
                struct sb_err *err)
 {
@@ -197,6 +210,7 @@ int sb_db_open(const char *path, const struct sb_db_options *options, sqlite3 **
     rc = configure(db, options, err);
     if (rc != 0) {
         sb_err_prefix(err, "%s", path);
+        rc = explain_open(path, rc, err);
         goto close_db;
     }
     *out = db;

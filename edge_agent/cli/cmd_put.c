@@ -273,10 +273,8 @@ static int fail_group(struct put *put, const struct sb_err *err)
             agent_cli_put_failure(&put->out, put->lines[i], err);
     sb_cli_print(&put->out);
     if (put->count > 0)
-        sb_cli_note(put->cli, "lines %llu to %llu were not stored: %s [%s]",
-                    (unsigned long long)put->lines[0],
-                    (unsigned long long)put->lines[put->count - 1], err->msg,
-                    sb_code_name(err->code));
+        sb_cli_note(put->cli, "nothing was stored from line %llu on: %s [%s]",
+                    (unsigned long long)put->lines[0], err->msg, sb_code_name(err->code));
     else
         (void)agent_cli_fail(put->cli, err);
     put->count = 0;
