@@ -22,7 +22,7 @@ static bool same_number(struct sb_span value, double other)
 
     if (!sb_json_double(value, &number))
         return isinf(other);
-    return memcmp(&number, &other, sizeof(number)) == 0;
+    return number == other && signbit(number) == signbit(other);
 }
 
 static bool same_array(struct sb_span value, const cJSON *tree)
