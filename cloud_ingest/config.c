@@ -35,8 +35,9 @@ static const struct sb_conf_key keys[] = {
      "how long the broker remembers this ingest while it is away"},
     {"broker", "connect_timeout", SB_CONF_MS, "10s", SECOND, 5 * MINUTE, false, false,
      "one attempt to connect"},
-    {"broker", "reconnect_max", SB_CONF_MS, "960s", 100, DAY, false, false,
-     "longest wait before connecting again"},
+    {"broker", "flap_wait", SB_CONF_MS, "30s", 10, HOUR, false, false,
+     "least pause after three connections in a row that ended within 10 s (another client with "
+     "this identity?)"},
     {"broker", "receive_max", SB_CONF_INT, "200", 1, 65535, false, false,
      "messages that the broker may have on their way to us; its own limit bounds it too"},
 
@@ -217,7 +218,7 @@ static void read_broker(const struct sb_conf *conf, struct cloud_config *out)
     out->keepalive = sb_conf_int(conf, "broker", "keepalive");
     out->session_expiry = sb_conf_int(conf, "broker", "session_expiry");
     out->connect_timeout = sb_conf_int(conf, "broker", "connect_timeout");
-    out->reconnect_max = sb_conf_int(conf, "broker", "reconnect_max");
+    out->flap_wait = sb_conf_int(conf, "broker", "flap_wait");
     out->receive_max = (unsigned)sb_conf_int(conf, "broker", "receive_max");
 }
 

@@ -20,7 +20,7 @@ int cloud_conf_load(struct sb_conf *conf, const char *file, char *const *environ
 /* Durations in ms. Texts are borrowed from the sb_conf, "" = unset. */
 struct cloud_config {
     const char *url, *ca_file, *cert_file, *key_file, *user, *password_file;
-    int64_t keepalive, session_expiry, connect_timeout, reconnect_max;
+    int64_t keepalive, session_expiry, connect_timeout, flap_wait;
     unsigned receive_max;
 
     bool has_n; /* [ingest] n is set, or the certificate names it */

@@ -97,7 +97,6 @@ static void on_up(struct daemon *d, const struct sb_link_event *event, struct sb
 
 static void on_down(struct daemon *d, const struct sb_link_event *event, struct sb_now now)
 {
-    int64_t latest = now.mono_ms + d->config->reconnect_max;
     bool news = d->up || strcmp(event->err.msg, d->link_err.msg) != 0 ||
                 now.mono_ms - d->down_logged_ms >= SAME_ERROR_MS;
 
@@ -105,8 +104,6 @@ static void on_down(struct daemon *d, const struct sb_link_event *event, struct 
     d->link_err = event->err;
     fleet_forget(d->fleet);
     sb_backoff_down(&d->backoff, now.mono_ms, &d->rng);
-    if (d->backoff.due_ms > latest)
-        d->backoff.due_ms = latest;
     if (!news)
         return;
     d->down_logged_ms = now.mono_ms;
@@ -337,6 +334,7 @@ int daemon_run(const struct cloud_config *config, const struct daemon_hooks *hoo
 
     sb_rng_seed_os(&d.rng);
     sb_backoff_init(&d.backoff, now.mono_ms);
+    d.backoff.flap_ms = config->flap_wait;
     rc = start(&d, err);
     if (rc == 0) {
         log_info("started version=%s n=%u mappings=%zu state=%s", SB_VERSION, config->ingest.n,
