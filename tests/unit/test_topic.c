@@ -151,7 +151,7 @@ static void ingests_are_numbers(void **state)
 static void streams_go_there_and_back(void **state)
 {
     static const char *const good[] = {"sensors/air_quality", "history/user-123", "settings/u",
-                                       "records/" NAME_64, "library/_"};
+                                       "records/X_y-9", "library/_"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
