@@ -203,8 +203,10 @@ static int gather(struct apply *a, const struct free_ops *ops, struct stream_sta
 static int revive(struct apply *a, const struct free_ops *ops, struct stream_state *state,
                   uint64_t seq, size_t i, struct sb_err *err)
 {
-    int rc = store_rejection_delete(a->store, state->row.sn, seq, err);
+    int rc;
 
+    SB_CHECK(state != NULL); /* the verdict says that a rejection was found somewhere */
+    rc = store_rejection_delete(a->store, state->row.sn, seq, err);
     if (rc != 0)
         return rc;
     state->row.counts.rejected--;

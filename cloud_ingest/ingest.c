@@ -31,6 +31,7 @@ struct ingest {
     struct sb_now now;
     bool up;
     bool presence_due;
+    bool damaged; /* the database: the process should end */
     struct sb_buf json;
     struct ingest_counters counters;
 };
@@ -441,6 +442,14 @@ void ingest_free(struct ingest *ingest)
 
 /* ---- events of the link ---- */
 
+static void run_group(struct ingest *ingest, struct sb_err *err)
+{
+    struct sb_err own;
+
+    if (group_run(ingest->group, err != NULL ? err : &own) == -SB_ECORRUPT)
+        ingest->damaged = true;
+}
+
 static void take_message(struct ingest *ingest, const struct sb_link_event *event)
 {
     ingest->counters.messages++;
@@ -451,7 +460,7 @@ static void take_message(struct ingest *ingest, const struct sb_link_event *even
     group_add(ingest->group, event->topic, sb_buf_span(&event->payload),
               sb_buf_span(&event->correlation), ingest->now.mono_ms);
     if (group_full(ingest->group))
-        group_run(ingest->group, NULL);
+        run_group(ingest, NULL);
 }
 
 void ingest_event(struct ingest *ingest, const struct sb_link_event *event, struct sb_now now)
@@ -479,13 +488,13 @@ void ingest_event(struct ingest *ingest, const struct sb_link_event *event, stru
 
 int ingest_flush(struct ingest *ingest, struct sb_now now, struct sb_err *err)
 {
-    int rc = 0;
-
     ingest->now = now;
     if (group_due(ingest->group, now.mono_ms))
-        rc = group_run(ingest->group, err);
+        run_group(ingest, err);
     pump(ingest, now);
-    return rc;
+    if (ingest->damaged)
+        return sb_fail(err, SB_ECORRUPT, "the database is damaged");
+    return 0;
 }
 
 int64_t ingest_deadline(const struct ingest *ingest)

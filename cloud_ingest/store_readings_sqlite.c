@@ -32,6 +32,7 @@ struct walk {
     struct sb_buf text; /* of the fields of one row */
     struct reading_info info;
     int64_t sn;
+    char epoch[SB_EPOCH_LEN + 1];
     struct clock_span span; /* the last one looked up, first = 0: none */
     bool span_corrected;
     int64_t correction_ms;
@@ -277,16 +278,16 @@ static int walk_streams(struct walk *w, struct sb_err *err)
         query_start(w->store, "SELECT s.sn, s.epoch, s.branch FROM streams s LEFT JOIN epochs e"
                               " ON e.device = s.device AND e.epoch = s.epoch WHERE s.device = ?"
                               " AND s.stream = ? ORDER BY e.n, s.epoch, s.branch");
-    char stream[SB_STREAM_MAX + 1], epoch[SB_EPOCH_LEN + 1];
-    int rc;
+    char stream[SB_STREAM_MAX + 1];
+    int rc = 0;
 
     snprintf(stream, sizeof(stream), "sensors/%s", w->ask->type);
     query_text(q, w->ask->device);
     query_text(q, stream);
     while (!w->ended && (rc = query_row(q, err)) > 0) {
         w->sn = query_get_int(q, 0);
-        query_get_str(q, 1, epoch);
-        w->info.epoch = epoch;
+        query_get_str(q, 1, w->epoch);
+        w->info.epoch = w->epoch;
         w->info.branch = (int)query_get_int(q, 2);
         rc = walk_stream(w, err);
         if (rc != 0)

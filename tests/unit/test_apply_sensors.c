@@ -77,6 +77,24 @@ static void other_content_goes_into_a_branch_and_is_known_there(void **state)
                0, 1, 0, 0, 0);
 }
 
+static void beyond_the_cap_of_branches_the_answer_is_limit(void **state)
+{
+    struct kit *kit = *state;
+    char row[64];
+
+    for (int i = 0; i <= 16; i++) {
+        snprintf(row, sizeof(row), "[\"2026-01-01T00:00:00Z\",%d,10,\"good\"]", i);
+        kit_expect(one_row(kit, 1, row), SB_RESULT_STORED, 1, 0, 0, 0, 0);
+    }
+    kit_expect(one_row(kit, 1, "[\"2026-01-01T00:00:00Z\",17,10,\"good\"]"), SB_RESULT_RETRY, 0, 0,
+               0, 0, 0);
+    assert_int_equal(kit->reply.code, SB_ELIMIT);
+    kit_expect(one_row(kit, 1, "[\"2026-01-01T00:00:00Z\",16,10,\"good\"]"), SB_RESULT_DUPLICATE, 0,
+               1, 0, 0, 0);
+    kit_expect(one_row(kit, 2, "[\"2026-01-01T00:00:00Z\",17,10,\"good\"]"), SB_RESULT_STORED, 1, 0,
+               0, 0, 0);
+}
+
 static void a_bad_record_is_rejected_alone_with_code_and_column(void **state)
 {
     struct kit *kit = *state;
@@ -368,6 +386,7 @@ int main(void)
         CASE(new_readings_are_stored_and_answered),
         CASE(a_repeat_is_a_duplicate_whole_or_overlapping),
         CASE(other_content_goes_into_a_branch_and_is_known_there),
+        CASE(beyond_the_cap_of_branches_the_answer_is_limit),
         CASE(a_bad_record_is_rejected_alone_with_code_and_column),
         CASE(a_rejected_record_sent_again_is_stored_once_it_is_good),
         CASE(the_same_values_of_another_kernel_boot_are_another_record),
