@@ -1,14 +1,13 @@
 #include "edge_agent/agent.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/timex.h>
 #include <unistd.h>
 
 #include "common/instance.h"
 #include "common/log.h"
 #include "edge_agent/agent_internal.h"
+#include "edge_agent/device.h"
 
 #define MAILBOX_MESSAGES 1000
 #define MAILBOX_BYTES    (16 * 1024 * 1024)
@@ -18,38 +17,20 @@
 
 /* ---- what the device says of itself ---- */
 
-static void read_device_boot(char out[SB_UUID_LEN + 1])
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, out, SB_UUID_LEN) : -1;
-
-    out[got == SB_UUID_LEN ? SB_UUID_LEN : 0] = '\0';
-    if (fd >= 0)
-        close(fd);
-}
-
-/* The kernel knows whether something (chrony, ntpd, timesyncd) keeps its clock right. */
-static enum sb_clock_quality clock_quality(void)
-{
-    struct timex timex = {0};
-    int state = adjtimex(&timex);
-
-    if (state < 0)
-        return SB_CLOCK_UNKNOWN;
-    return state == TIME_ERROR || (timex.status & STA_UNSYNC) != 0 ? SB_CLOCK_RTC : SB_CLOCK_NTP;
-}
-
 static void print_state(const struct agent *agent, const char *state, struct sb_now now,
                         struct sb_buf *out)
 {
+    struct outbox_counts counts = {0};
     char at[SB_TIME_TEXT];
 
+    (void)outbox_counts(agent->ob, &counts, NULL); /* an unreadable disk must not hide the device */
     sb_time_print(now.wall_us, at);
     sb_buf_add_fmt(out,
                    "{\"v\":1,\"kind\":\"state\",\"device\":\"%s\",\"state\":\"%s\",\"boot\":\"%s\","
-                   "\"epoch\":\"%s\",\"pending\":%llu,\"version\":\"%s\",\"at\":\"%s\"}",
+                   "\"epoch\":\"%s\",\"pending\":%llu,\"dead\":%llu,\"version\":\"%s\",\"at\":\"%s\"}",
                    agent->config->device, state, agent->boot, edge_lanes(agent->edge)->epoch,
-                   (unsigned long long)lanes_pending(edge_lanes(agent->edge)), SB_VERSION, at);
+                   (unsigned long long)lanes_pending(edge_lanes(agent->edge)),
+                   (unsigned long long)counts.dead, SB_VERSION, at);
 }
 
 static void publish_state(struct agent *agent, const char *state, struct sb_now now)
@@ -180,10 +161,10 @@ static int start(struct agent *agent, struct sb_err *err)
 
     sb_rng_seed_os(&agent->rng);
     sb_uuid7(&agent->rng, now.wall_us, agent->boot);
-    read_device_boot(agent->device_boot);
+    device_boot_id(agent->device_boot);
     agent->mailbox = sb_mailbox_new(MAILBOX_MESSAGES, MAILBOX_BYTES, MAILBOX_TOKENS);
     if ((rc = agent_config_ready(config, err)) < 0 ||
-        (rc = sb_make_folder(config->state_dir, 0700, err)) < 0 ||
+        (rc = agent_config_make_state(config, err)) < 0 ||
         (rc = sb_instance_lock(config->lock_path, &agent->lock_fd, err)) < 0 ||
         (rc = sb_loop_new(&agent->loop, err)) < 0 || (rc = open_outbox(agent, err)) < 0 ||
         (rc = make_link(agent, err)) < 0 || (rc = make_edge(agent, err)) < 0 ||
@@ -280,7 +261,7 @@ static void collect_when_due(struct agent *agent, struct sb_now now)
 static void refresh_when_due(struct agent *agent, struct sb_now now)
 {
     if (now.mono_ms >= agent->clock_due_ms) {
-        enqueue_set_clock(agent->enqueue, clock_quality());
+        enqueue_set_clock(agent->enqueue, device_clock_quality(now.wall_us));
         agent->clock_due_ms = now.mono_ms + CLOCK_EVERY_MS;
     }
     if (now.mono_ms >= agent->state_due_ms && agent->backoff.connected &&
