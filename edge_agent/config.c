@@ -1,10 +1,15 @@
 #include "edge_agent/config.h"
 
+#include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/certificate.h"
 #include "common/conf_load.h"
+#include "common/instance.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
@@ -214,6 +219,32 @@ int agent_config_from(const struct sb_conf *conf, struct agent_config *out, stru
         rc = sb_conf_check_broker(conf, err);
     if (rc == 0)
         rc = sb_conf_log(conf, &out->log_level, &out->log_json, err);
+    return rc;
+}
+
+static int open_to_group(const struct agent_config *config, struct sb_err *err)
+{
+    const struct group *group = getgrnam(config->socket_group);
+    struct stat st;
+
+    if (group == NULL)
+        return sb_fail(err, SB_ECONFIG, "[agent] socket_group '%.64s': there is no such group",
+                       config->socket_group);
+    if (stat(config->state_dir, &st) == 0 && st.st_gid == group->gr_gid && (st.st_mode & S_IXGRP))
+        return 0;
+    if (chown(config->state_dir, (uid_t)-1, group->gr_gid) != 0 ||
+        chmod(config->state_dir, 0710) != 0)
+        return sb_fail_errno(err, errno, "%.160s: open to group %.32s", config->state_dir,
+                             config->socket_group);
+    return 0;
+}
+
+int agent_config_make_state(const struct agent_config *config, struct sb_err *err)
+{
+    int rc = sb_make_folder(config->state_dir, 0700, err);
+
+    if (rc == 0 && config->socket_group[0] != '\0')
+        rc = open_to_group(config, err);
     return rc;
 }
 

@@ -53,6 +53,10 @@ struct agent_config {
  * no error here: what needs an identity says so by agent_config_ready. */
 int agent_config_from(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err);
 
+/* Makes the state folder where it is missing: the owner's alone, or with [agent] socket_group also
+ * to be passed through (not listed) by that group, because the socket lies in it. */
+int agent_config_make_state(const struct agent_config *config, struct sb_err *err);
+
 /* Can the daemon run with it? SB_ENOT_CONFIGURED "not configured: [broker] url", or the certificate
  * files' own error. */
 int agent_config_ready(const struct agent_config *config, struct sb_err *err);

@@ -41,7 +41,7 @@ int agent_cli_open(const struct agent_config *config, bool write, struct agent_c
 
     *out = (struct agent_cli_outbox){0};
     sb_rng_seed_os(&out->rng);
-    rc = write ? sb_make_folder(config->state_dir, 0750, err) : 0;
+    rc = write ? sb_make_folder(config->state_dir, 0700, err) : 0;
     if (rc == 0)
         rc = outbox_open(&outbox, &out->rng, &out->ob, err);
     if (rc == -(int)SB_ENOT_FOUND && !write)

@@ -1,0 +1,252 @@
+"""The daemon without a cloud: its socket, its lock, its end, and a disk that fills up."""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from lib.agent_cli import AgentCli
+from lib.broker import free_ports
+from lib.proc import Proc
+from lib.wait import wait_until
+
+AIR = "sensors/air_quality"
+
+
+class Agent:
+    """edge_agent run on a state folder of its own; `cli` talks to it."""
+
+    def __init__(self, folder, identity, **values):
+        self.log = folder / "agent.log"
+        self.cli = AgentCli(folder, **{
+            "broker.url": f"mqtts://localhost:{free_ports(1)[0]}", "broker.ca_file": identity.ca,
+            "broker.cert_file": identity.cert, "broker.key_file": identity.key,
+            "collector.enabled": "no", **values})
+        self.process = None
+
+    def start(self):
+        self.process = Proc(self.cli.args("run"), self.log, env=self.cli.env)
+        self.process.wait_for_log("ready device=")
+        return self
+
+    def close(self):
+        if self.process is not None and self.process.running():
+            self.process.kill()
+
+
+@pytest.fixture
+def agents(tmp_path, certs):
+    """A function that makes one; all are ended with the test."""
+    made = []
+
+    def make(folder=tmp_path, **values):
+        made.append(Agent(folder, certs.device("edge-001"), **values))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
+@pytest.fixture
+def agent(agents):
+    return agents().start()
+
+
+def test_status_comes_from_the_daemon(agent):
+    agent.cli.ok("put", AIR, '{"pm10":1}')
+    status = wait_until(lambda: agent.cli.status()["pending_count"] == 1 and agent.cli.status(), 5,
+                        "the daemon's figures")
+    assert status["running"] and not status["is_online"] and status["sync_status"] == "offline"
+    assert status["device"] == "edge-001"
+    assert "daemon       running" in agent.cli.ok("status")
+
+
+def test_wait_ends_without_an_answer_and_the_record_is_kept(agent):
+    receipt = agent.cli.json("put", AIR, '{"pm10":1}', "--id", "a", "--wait", "200ms")
+    assert receipt["success"] and receipt["queued"] and receipt["cached"] and not receipt["synced"]
+    assert receipt["task_id"] == receipt["op_id"] == "a" and receipt["message"]
+    assert agent.cli.pending() == 1
+
+
+def test_flush_says_what_remains(agent):
+    agent.cli.ok("put", AIR, stdin='{"a":1}\n{"a":2}\n')
+    result = agent.cli.run("flush", "--timeout", "300ms", "--json")
+    assert result.returncode == 1
+    counts = json.loads(result.stdout)
+    assert counts == {"success": False, "total": 2, "synced": 0, "failed": 0, "sent": 0,
+                      "remaining": 2}
+
+
+def test_restore_without_a_cloud_is_not_reachable(agent):
+    result = agent.cli.run("settings", "restore", "--user", "user-1", "--timeout", "300ms", "--json")
+    assert result.returncode == 3 and result.stdout == ""
+
+
+def test_one_daemon_a_state_folder(agent):
+    second = agent.cli.run("run")
+    assert second.returncode == 1 and "already running" in second.stderr
+    assert agent.process.running() and agent.cli.status()["running"]
+
+
+def test_sigterm_ends_it_and_nothing_is_lost(agent):
+    agent.cli.ok("put", AIR, '{"pm10":1}')
+    assert agent.process.terminate(5) == 0
+    assert not (agent.cli.state / "agent.sock").exists()
+    status = agent.cli.status()
+    assert not status["running"] and status["pending_count"] == 1
+
+
+def test_after_a_kill_it_starts_again(agent):
+    agent.process.kill()
+    assert (agent.cli.state / "agent.sock").exists()
+    assert agent.cli.run("flush").returncode == 3
+    agent.start()
+    assert agent.cli.status()["running"]
+
+
+def test_the_machines_own_readings_are_enqueued(agents):
+    agent = agents(**{"collector.enabled": "yes", "collector.interval": "20ms"}).start()
+    wait_until(lambda: agent.cli.pending() >= 5, 10, "five readings")
+    assert agent.process.terminate(5) == 0
+    rows = list(agent.cli.rows("sensors/system"))
+    assert all(int(row["memory_total"]) > 0 and float(row["disk_percent"]) >= 0 for row in rows)
+    assert any(row["cpu_percent"] is not None for row in rows)
+    times = [row["ts"] for row in rows]
+    assert times == sorted(times)
+
+
+def test_garbage_on_the_socket_is_answered(agent):
+    for line, code in ((b"nonsense", "bad_json"), (b"[]", "unknown_op"), (b'{"verb":1}', "unknown_op"),
+                       (b'{"verb":"put"}', "missing_field"),
+                       (b'{"verb":"put","stream":"x","record":{}}', "bad_stream"),
+                       (b'{"verb":"wait"}', "missing_field"),
+                       (b'{"verb":"settings.restore","user":"a/b"}', "bad_id")):
+        assert ask(agent, line)["code"] == code, line
+    assert agent.cli.status()["running"]
+
+
+def ask(agent, line):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(agent.cli.state / "agent.sock"))
+        client.sendall(line + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            part = client.recv(65536)
+            assert part, f"closed after {answer!r}"
+            answer += part
+    return json.loads(answer)
+
+
+# ---- others than the owner ----
+
+@pytest.fixture
+def shared(agents):
+    """A daemon whose socket is open to a group, and a function that runs verbs as one of it."""
+    if os.geteuid() != 0:
+        pytest.skip("running as another user needs root")
+    nobody, group = pwd.getpwnam("nobody"), grp.getgrnam("users")
+    folder = Path(tempfile.mkdtemp(prefix="sb-agent-"))
+    folder.chmod(0o755)
+    agent = agents(folder, **{"agent.socket_group": group.gr_name})
+
+    def as_member(*args, stdin="", extra=(group.gr_gid,)):
+        return subprocess.run(agent.cli.args(*args), capture_output=True, text=True, check=False,
+                              input=stdin, env=agent.cli.env, user=nobody.pw_uid,
+                              group=nobody.pw_gid, extra_groups=list(extra), timeout=30)
+
+    try:
+        try:
+            as_member("--version")
+        except PermissionError:
+            pytest.skip("another user cannot run the program where it was built")
+        yield agent.start(), as_member
+    finally:
+        agent.close()
+        shutil.rmtree(folder)
+
+
+def test_who_may_not_write_the_file_goes_through_the_socket(shared):
+    agent, as_member = shared
+    result = as_member("put", AIR, '{"ts":"2026-01-01T00:00:00Z","pm10":1.50}', "--id", "m", "--json")
+    assert result.returncode == 0, result.stderr
+    receipt = json.loads(result.stdout)
+    assert receipt["queued"] and receipt["op_id"] == "m" and receipt["seq"] == 1
+    again = as_member("put", AIR, '{"ts":"2026-01-01T00:00:00Z","pm10":1.50}', "--id", "m", "--json")
+    assert json.loads(again.stdout)["repeat"]
+    reused = as_member("put", AIR, '{"pm10":2}', "--id", "m")
+    assert reused.returncode == 1 and "[id_reused]" in reused.stderr
+    lines = as_member("put", AIR, stdin='{"a":1}\nnonsense\n{"id":"x","a":2}\n{"a":3}\n')
+    assert lines.returncode == 1 and lines.stdout == "3 queued, 1 refused\n"
+    assert "line 2: " in lines.stderr and "[bad_json]" in lines.stderr
+    assert as_member("settings", "put", "--user", "user-1", '{"a":1}').returncode == 0
+    assert as_member("status", "--json").returncode == 0
+    assert [row.get("a", row.get("pm10")) for row in agent.cli.rows(AIR)] == ["1.50", "1", "2", "3"]
+    assert agent.cli.ok("settings", "get", "--user", "user-1") == '{"a":1}\n'
+
+
+def test_who_is_not_of_the_group_is_refused(shared):
+    agent, as_member = shared
+    result = as_member("put", AIR, '{"pm10":1}', extra=())
+    assert result.returncode != 0 and result.stderr
+    assert agent.cli.pending() == 0
+
+
+def test_without_the_daemon_there_is_no_way_for_them(shared):
+    agent, as_member = shared
+    agent.process.terminate()
+    result = as_member("put", AIR, '{"pm10":1}')
+    assert result.returncode == 3 and "no right to write" in result.stderr
+
+
+# ---- a full disk ----
+
+def test_the_daemon_outlives_a_full_disk(agents, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder],
+                             capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    agent = agents(**{"agent.state_dir": folder / "state", "collector.enabled": "yes",
+                      "collector.interval": "20ms"})
+    agent.cli.state = folder / "state"
+    try:
+        agent.start()
+        record = json.dumps({"text": 20000 * "x"})
+        wait_until(lambda: "[disk_full]" in agent.cli.run("put", AIR, record).stderr, 20, "no room")
+        agent.process.wait_for_log("disk_full|full", 10)
+        subprocess.run(["mount", "-o", "remount,size=8m", folder], check=True)
+        agent.cli.ok("put", AIR, record)
+        before = agent.cli.pending()
+        wait_until(lambda: agent.cli.pending() >= before + 5, 10, "readings after the disk has room")
+        assert agent.process.running()
+        assert agent.process.terminate(5) == 0
+    finally:
+        agent.close()
+        subprocess.run(["umount", folder], check=False, capture_output=True)
+
+
+def test_a_signal_in_mid_work_ends_it_in_time(agents):
+    agent = agents(**{"collector.enabled": "yes", "collector.interval": "10ms"}).start()
+    writer = agent.cli.start("put", AIR)
+    writer.stdin.write(b"".join(b'{"n":%d}\n' % n for n in range(20000)))
+    agent.process.signal(signal.SIGTERM)
+    writer.stdin.close()
+    wait_until(lambda: agent.process.returncode() is not None, 5, "the end of the daemon")
+    assert agent.process.returncode() == 0
+    assert writer.wait(30) == 0
+    writer.stdout.close()
+    writer.stderr.close()
+    assert len(list(agent.cli.rows(AIR))) == 20000
