@@ -271,8 +271,9 @@ show_the_table() {
   local status verify total
   status=$(edge status --json)
   if verify=$(cloud verify --fresh 10s --json); then verified=1; else verified=''; fi
-  total=$(sed 's/.*"total":{\([^}]*\)}.*/\1/' <<<"$verify")
-  made=$(number "$total" made) missing=$(number "$total" missing) doubles=$(number "$total" doubles)
+  total=${verify#*'"total":{'}
+  total=${total%%'}'*}
+  made=$(number "$total" made) lacking=$(number "$total" missing) doubles=$(number "$total" doubles)
   stored=$(($(number "$total" stored) + $(number "$total" duplicates) + $(number "$total" revised)))
   dead=$(number "$status" failed_count) holes=$(number "$total" holes) left=$(number "$status" pending_count)
   say ''
@@ -284,13 +285,13 @@ show_the_table() {
   row 'declared holes' "$holes"
   row 'still on the device' "$left"
   row 'stored twice' "$doubles"
-  row "${bold}missing" "$missing$plain"
+  row "${bold}missing" "$lacking$plain"
   say ''
   cloud settings --user demo-user || true
 }
 
 judge() {
-  [ -n "$verified" ] && [ "$missing" = 0 ] && [ "$doubles" = 0 ] && [ "$left" = 0 ] && [ "$made" -gt 0 ] &&
+  [ -n "$verified" ] && [ "$lacking" = 0 ] && [ "$doubles" = 0 ] && [ "$left" = 0 ] && [ "$made" -gt 0 ] &&
     [ "$stored" = $((made - dead - holes)) ] && [ "$dead" = 0 ] || die "that is not what was promised; logs are in $work"
   say "${green}every record is in the cloud once$plain"
 }
