@@ -68,7 +68,7 @@ void ingest_presence(const struct ingest *ingest, const char *state, struct sb_n
     sb_time_print(now.wall_us, at);
     sb_buf_add_fmt(out, "{\"v\":1,\"kind\":\"ingest\",\"state\":\"%s\",\"n\":%u,\"boot\":\"%s\"",
                    state, ingest->config.n, ingest->boots.id);
-    sb_buf_add_fmt(out, ",\"buckets\":[[0,63]],\"limits\":{\"max_batch_bytes\":%llu",
+    sb_buf_add_fmt(out, ",\"buckets\":\"00-3f\",\"limits\":{\"max_batch_bytes\":%llu",
                    (unsigned long long)limits->max_batch_bytes);
     sb_buf_add_fmt(out, ",\"max_batch_records\":%llu,\"max_record_bytes\":%llu}",
                    (unsigned long long)limits->max_batch_records,

@@ -38,7 +38,7 @@ static int settings_get(struct apply *a, const char *device, const struct sb_req
     if (rc == 0)
         rc = store_user_get(a->store, user, &row, err);
     if (rc == 0) {
-        sb_document_encode(&doc, user, row.version, data);
+        sb_document_encode(&doc, "settings", row.version, data);
         answer->success = true;
         answer->data = sb_buf_span(data);
     }

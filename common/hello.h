@@ -91,7 +91,9 @@ void sb_welcome_free(struct sb_welcome *welcome);
 struct sb_standing *sb_welcome_add(struct sb_welcome *welcome, const char *epoch,
                                    const char *stream);
 
-/* Splits a whole welcome (part and more ignored) into parts of at most page_bytes. */
+/* Splits a whole welcome (part and more ignored) into parts of at most page_bytes (a single
+ * standing with more intervals than fit makes a part of its own). Standings come epoch by epoch, in
+ * whatever order they were added. */
 void sb_welcome_encode(const struct sb_welcome *welcome, size_t page_bytes,
                        void (*emit)(void *ctx, struct sb_span json), void *ctx);
 int sb_welcome_decode(struct sb_span text, struct sb_welcome *welcome, struct sb_err *err);

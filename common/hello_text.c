@@ -209,13 +209,24 @@ static void add_welcome_header(const struct sb_welcome *welcome, uint64_t part,
     add_limits(welcome, out);
 }
 
-static void lay_out_standings(const struct sb_welcome *welcome, struct layout *layout)
+static bool laid_out_before(const struct sb_welcome *welcome, size_t index)
+{
+    for (size_t i = index; i-- > 0;)
+        if (strcmp(welcome->standings[i].epoch, welcome->standings[index].epoch) == 0)
+            return true;
+    return false;
+}
+
+/* All standings of the epoch of the one at `from`, which is the first of them. */
+static void lay_out_standings(const struct sb_welcome *welcome, size_t from, struct layout *layout)
 {
     struct sb_buf text = {0};
 
-    for (size_t i = 0; i < welcome->standing_count; i++) {
+    for (size_t i = from; i < welcome->standing_count; i++) {
         const struct sb_standing *standing = &welcome->standings[i];
 
+        if (strcmp(standing->epoch, welcome->standings[from].epoch) != 0)
+            continue;
         sb_buf_clear(&text);
         sb_buf_add_str(&text, "{\"stream\":\"");
         sb_buf_add_str(&text, standing->stream);
@@ -237,7 +248,9 @@ void sb_welcome_encode(const struct sb_welcome *welcome, size_t page_bytes,
 
     add_welcome_header(welcome, 1, NULL, &out);
     begin_layout(&layout, page_bytes, out.len + more_bytes);
-    lay_out_standings(welcome, &layout);
+    for (size_t i = 0; i < welcome->standing_count; i++)
+        if (!laid_out_before(welcome, i))
+            lay_out_standings(welcome, i, &layout);
     for (size_t i = 0; i < layout.count; i++) {
         sb_buf_clear(&out);
         add_welcome_header(welcome, i + 1, i + 1 < layout.count ? &layout.sheets[i] : NULL, &out);

@@ -313,6 +313,31 @@ static void a_large_welcome_goes_on_in_parts(void **state)
     }
 }
 
+/* A decoder would refuse an epoch that is named twice in one message. */
+static void standings_added_in_any_order_come_epoch_by_epoch(void **state)
+{
+    static const char *const expected[] = {"sensors/a", "sensors/c", "sensors/b", "sensors/d"};
+    struct sb_welcome welcome = small_welcome(), back;
+    struct pages *pages = new_pages();
+
+    (void)state;
+    sb_welcome_add(&welcome, E1, "sensors/a");
+    sb_welcome_add(&welcome, E2, "sensors/b");
+    sb_welcome_add(&welcome, E1, "sensors/c");
+    sb_welcome_add(&welcome, E2, "sensors/d");
+    sb_welcome_encode(&welcome, SB_HELLO_PAGE_BYTES, keep, pages);
+    assert_int_equal(pages->count, 1);
+    assert_int_equal(sb_welcome_decode(sb_buf_span(&pages->text[0]), &back, NULL), 0);
+    assert_int_equal(back.standing_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(back.standings[i].stream, expected[i]);
+        assert_string_equal(back.standings[i].epoch, i < 2 ? E1 : E2);
+    }
+    sb_welcome_free(&back);
+    sb_welcome_free(&welcome);
+    free_pages(pages);
+}
+
 #define HELLO(rest)                                                                                \
     "{\"v\":1,\"kind\":\"hello\",\"nonce\":\"" ID "\",\"device\":\"e\",\"receipt\":null,"          \
     "\"epoch\":\"" E1 "\",\"page\":1,\"pages\":1," rest "}"
@@ -498,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_large_hello_is_laid_out_over_pages),
         cmocka_unit_test(a_welcome_survives_the_way_there_and_back),
         cmocka_unit_test(a_large_welcome_goes_on_in_parts),
+        cmocka_unit_test(standings_added_in_any_order_come_epoch_by_epoch),
         cmocka_unit_test(bad_hellos_are_refused),
         cmocka_unit_test(more_epochs_or_streams_than_allowed_are_refused),
         cmocka_unit_test(bad_welcomes_are_refused),
