@@ -72,7 +72,11 @@ cleanup() {
     exit 0
   fi
   for ((i = ${#pids[@]} - 1; i >= 0; i--)); do stop "${pids[i]}"; done
-  [ -z "$work" ] || rm -rf "$work"
+  if [ -n "$work" ] && [ "$status" != 0 ]; then
+    say "the logs stay in $work" >&2
+  elif [ -n "$work" ]; then
+    rm -rf "$work"
+  fi
   exit "$status"
 }
 
@@ -112,7 +116,7 @@ wait_for() {
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$deadline" ] || die "$what did not come; logs are in $work (kept)"
+    [ "$SECONDS" -lt "$deadline" ] || die "waited in vain for $what"
     sleep 0.1
   done
 }
@@ -291,8 +295,10 @@ show_the_table() {
 }
 
 judge() {
-  [ -n "$verified" ] && [ "$lacking" = 0 ] && [ "$doubles" = 0 ] && [ "$left" = 0 ] && [ "$made" -gt 0 ] &&
-    [ "$stored" = $((made - dead - holes)) ] && [ "$dead" = 0 ] || die "that is not what was promised; logs are in $work"
+  if [ -z "$verified" ] || [ "$lacking" != 0 ] || [ "$doubles" != 0 ] || [ "$left" != 0 ] || [ "$made" = 0 ] ||
+    [ "$stored" != $((made - dead - holes)) ] || [ "$dead" != 0 ]; then
+    die 'that is not what was promised'
+  fi
   say "${green}every record is in the cloud once$plain"
 }
 
