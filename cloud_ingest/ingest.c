@@ -270,8 +270,8 @@ static int take_refused(struct ingest *ingest, const struct message *message,
     if (rc != 0)
         return sb_fail(err, why.code, "%s", why.msg);
     if (message->device[0] != '\0')
-        answer_unplaced(ingest, message->device, message->batch_id, raw, NULL, result, code, reason,
-                        commit);
+        answer_unplaced(ingest, message->device, message->batch_id, raw, &message->batch, result,
+                        code, reason, commit);
     return 0;
 }
 
@@ -518,7 +518,7 @@ struct asking {
 
 static bool ask_one(void *ctx, const char *device)
 {
-    static const char json[] = "{\"v\":1,\"kind\":\"notify\",\"what\":\"hello\"}";
+    static const char json[] = "{\"v\":1,\"kind\":\"notify\",\"hello\":true}";
     struct asking *asking = ctx;
     char topic[SB_TOPIC_MAX];
     struct sb_link_message message = {.topic = topic, .payload = sb_span_of(json), .qos = 0};

@@ -302,6 +302,7 @@ static void presence_is_announced_and_devices_are_asked(void **state)
     sent = kit_last(kit, "/notify");
     assert_string_equal(sent->topic, "sb/v1/down/edge-001/notify");
     assert_int_equal(sent->qos, 0);
+    assert_string_equal(sent->payload.data, "{\"v\":1,\"kind\":\"notify\",\"hello\":true}");
     ingest_presence(kit->ingest, "lost", kit->now, &json);
     assert_non_null(strstr(json.data, "\"state\":\"lost\""));
     ingest_goodbye(kit->ingest, kit->now);
