@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 /* What a write-ahead log is cut back to after a checkpoint; a long reader can make it grow. */
 #define WAL_KEPT_BYTES "16777216"
+#define WAL_PAUSE_MS   5
 
 static enum sb_code code_of(int rc)
 {
@@ -125,10 +127,25 @@ static int ask_number(sqlite3 *db, const char *sql, int64_t *number, struct sb_e
     return rc;
 }
 
+/* A new file goes over to WAL once, and SQLite does not wait there when another process is at it.
+ */
+static int ask_for_wal(sqlite3 *db, int busy_timeout_ms, char *mode, size_t size,
+                       struct sb_err *err)
+{
+    int waited_ms = 0, rc;
+
+    while ((rc = ask(db, "PRAGMA journal_mode=WAL", mode, size, err)) == -(int)SB_EBUSY &&
+           waited_ms < busy_timeout_ms) {
+        (void)poll(NULL, 0, WAL_PAUSE_MS);
+        waited_ms += WAL_PAUSE_MS;
+    }
+    return rc;
+}
+
 static int use_wal(sqlite3 *db, const struct sb_db_options *options, struct sb_err *err)
 {
     char mode[16];
-    int rc = ask(db, "PRAGMA journal_mode=WAL", mode, sizeof(mode), err);
+    int rc = ask_for_wal(db, options->busy_timeout_ms, mode, sizeof(mode), err);
 
     if (rc == 0 && strcmp(mode, "wal") != 0 && !options->volatile_ok)
         return sb_fail(err, SB_EIO,
@@ -259,6 +276,17 @@ static int check_version(sqlite3 *db, int app_id, int count, int64_t *version, s
     return rc;
 }
 
+/* As check_version, all of it as of one moment: another process may be making the tables. */
+static int check_now(sqlite3 *db, int app_id, int count, int64_t *version, struct sb_err *err)
+{
+    int rc = sb_db_exec(db, "BEGIN", err);
+
+    if (rc == 0)
+        rc = check_version(db, app_id, count, version, err);
+    sb_db_rollback(db);
+    return rc;
+}
+
 /* One step, if it is still due once the write lock is held. */
 static int migrate_one(sqlite3 *db, int app_id, const struct sb_migration *steps, int count,
                        int64_t *version, struct sb_err *err)
@@ -294,7 +322,7 @@ int sb_db_migrate(sqlite3 *db, int app_id, const struct sb_migration *steps, int
                   struct sb_err *err)
 {
     int64_t version;
-    int rc = check_version(db, app_id, count, &version, err);
+    int rc = check_now(db, app_id, count, &version, err);
 
     if (rc == 0 && version < count && sqlite3_db_readonly(db, "main") == 1)
         return sb_fail(err, SB_EREAD_ONLY,

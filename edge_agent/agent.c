@@ -25,12 +25,13 @@ static void print_state(const struct agent *agent, const char *state, struct sb_
 
     (void)outbox_counts(agent->ob, &counts, NULL); /* an unreadable disk must not hide the device */
     sb_time_print(now.wall_us, at);
-    sb_buf_add_fmt(out,
-                   "{\"v\":1,\"kind\":\"state\",\"device\":\"%s\",\"state\":\"%s\",\"boot\":\"%s\","
-                   "\"epoch\":\"%s\",\"pending\":%llu,\"dead\":%llu,\"version\":\"%s\",\"at\":\"%s\"}",
-                   agent->config->device, state, agent->boot, edge_lanes(agent->edge)->epoch,
-                   (unsigned long long)lanes_pending(edge_lanes(agent->edge)),
-                   (unsigned long long)counts.dead, SB_VERSION, at);
+    sb_buf_add_fmt(
+        out,
+        "{\"v\":1,\"kind\":\"state\",\"device\":\"%s\",\"state\":\"%s\",\"boot\":\"%s\","
+        "\"epoch\":\"%s\",\"pending\":%llu,\"dead\":%llu,\"version\":\"%s\",\"at\":\"%s\"}",
+        agent->config->device, state, agent->boot, edge_lanes(agent->edge)->epoch,
+        (unsigned long long)lanes_pending(edge_lanes(agent->edge)), (unsigned long long)counts.dead,
+        SB_VERSION, at);
 }
 
 static void publish_state(struct agent *agent, const char *state, struct sb_now now)

@@ -3,9 +3,11 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +199,18 @@ def test_many_at_once_lose_nothing(cli):
     assert sorted(rows) == [(p, n) for p in range(8) for n in range(500)]
     for number in range(8):
         assert [n for p, n in rows if p == number] == list(range(500))
+
+
+def test_the_first_ones_at_once_make_one_outbox(tmp_path):
+    for number in range(15):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        cli = AgentCli(folder)
+        processes = [cli.start("put", AIR, '{"pm10":1}') for _ in range(8)]
+        for process in processes:
+            _, error = process.communicate(timeout=30)
+            assert process.returncode == 0, error
+        assert cli.pending() == len({row["ts"] for row in cli.rows(AIR)}) == 8
 
 
 # ---- settings ----
@@ -419,3 +433,29 @@ def test_a_file_that_is_no_outbox_is_left_alone(cli):
         result = cli.run("put", AIR, '{"a":1}')
         assert result.returncode == 1 and "[corrupt]" in result.stderr
         assert (cli.state / "outbox.db").read_bytes() == content
+
+
+# ---- configuration ----
+
+def test_the_sample_is_the_example_in_the_tree_and_a_valid_file(cli):
+    sample = cli.ok("config", "sample")
+    source = Path(__file__).resolve().parents[2]
+    assert sample == (source / "edge_agent" / "edge_agent.conf.example").read_text()
+    cli.config.write_text(sample)
+    assert cli.ok("config", "check")
+    for line in sample.splitlines():  # every default is what its key takes
+        if match := re.fullmatch(r"#(\w+) = (\S+)", line):
+            cli.config.write_text(sample.replace(line, line[1:], 1))
+            assert cli.run("config", "check").returncode == 0, match
+
+
+def test_config_get_says_where_a_value_comes_from(cli):
+    cli.config.write_text("[pacer]\nwindow = 20\n")
+    cli.env["SB_PACER_RETRY_MIN"] = "45s"
+    values = cli.json("config", "get")
+    assert values["pacer.window"] == {"value": 20, "origin": f"{cli.config}:2"}
+    assert values["pacer.retry_min"]["origin"] == "SB_PACER_RETRY_MIN"
+    assert values["pacer.retry_max"]["origin"] == "default"
+    assert values["agent.state_dir"]["origin"] == "--set"
+    assert "20" in cli.ok("config", "get", "pacer.window")
+    assert cli.run("config", "get", "pacer.windwo").returncode == 5
