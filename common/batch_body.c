@@ -139,7 +139,7 @@ static int read_elements(struct sb_batch_decoder *dec, struct sb_batch *out, str
         return sb_fail(err, SB_ELIMIT, "%s: %zu, at most %zu are allowed", body->key, dec->elements,
                        dec->max_records);
     if (dec->elements != count)
-        return sb_fail(err, SB_EBAD_VALUE, "%s: %zu, but first_seq to last_seq are %llu", body->key,
+        return sb_fail(err, SB_EBAD_SEQ, "%s: %zu, but first_seq to last_seq are %llu", body->key,
                        dec->elements, (unsigned long long)count);
     if (out->again && count != 1)
         return sb_fail(err, SB_EBAD_VALUE, "again: goes with one record, not with %llu",

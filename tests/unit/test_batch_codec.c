@@ -328,7 +328,7 @@ static void wrong_numbers_are_refused(void **state)
     refuses(with("first_seq", "103"), SB_EBAD_SEQ, "last_seq");
     refuses(with("last_seq", "9007199254740991"), SB_EBAD_SEQ, "last_seq");
     refuses(with("last_seq", "18446744073709551616"), SB_EBAD_SEQ, "last_seq");
-    refuses(with("last_seq", "101"), SB_EBAD_VALUE, "rows: 2, but first_seq to last_seq are 1");
+    refuses(with("last_seq", "101"), SB_EBAD_SEQ, "rows: 2, but first_seq to last_seq are 1");
     refuses(with("last_seq", "9007199254740990"), SB_EBAD_SEQ, "made");
     refuses(with("made", "101"), SB_EBAD_SEQ, "made");
     refuses(with("made", "true"), SB_EBAD_TYPE, "made");
