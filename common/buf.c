@@ -182,7 +182,8 @@ void sb_buf_add_json(struct sb_buf *buf, struct sb_span text)
         add_escape(buf, c);
         from = i + 1;
     }
-    sb_buf_add(buf, text.data + from, text.len - from);
+    if (from < text.len)
+        sb_buf_add(buf, text.data + from, text.len - from);
     sb_buf_add_char(buf, '"');
 }
 

@@ -93,10 +93,11 @@ void sb_batch_decoder_free(struct sb_batch_decoder *decoder);
  * is a scanner of our own that walks the text once (white space between tokens allowed, members in
  * any order). On success *out is valid until the next decode or until text goes away.
  * Unknown members are ignored; a wrong type, a missing member, first > last, a count that does not
- * match, chunks that do not add up, more than max_records fails the whole batch and names the
- * member; out->batch_id, device and stream are filled as far as they were readable ("" otherwise).
- * A record that is bad in itself (row of the wrong width, not an object) does not fail the batch:
- * its type and cell_count say so. */
+ * match (SB_EBAD_SEQ), chunks that do not add up, more than max_records (SB_ELIMIT: to be split)
+ * fails the whole batch and names the member; out->batch_id, device and stream are filled as far as
+ * they were readable ("" otherwise). Rows on another stream than sensors, and records there, are
+ * SB_EBAD_VALUE. A record that is bad in itself (row of the wrong width, not an object) does not
+ * fail the batch: its type and cell_count say so. */
 int sb_batch_decode(struct sb_batch_decoder *decoder, struct sb_span text, size_t max_records,
                     struct sb_batch *out, struct sb_err *err);
 

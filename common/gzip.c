@@ -73,11 +73,6 @@ void sb_gzip_pack(struct sb_gzip *gzip, struct sb_span data, struct sb_buf *out)
     sb_buf_add_span(out, data);
 }
 
-static int too_large(size_t limit, struct sb_err *err)
-{
-    return sb_fail(err, SB_ETOO_LARGE, "payload: more than %zu bytes when unpacked", limit);
-}
-
 /* Inflates until the member ends; its bytes are appended to out. */
 static int inflate_member(z_stream *stream, size_t limit, struct sb_buf *out, struct sb_err *err)
 {
@@ -95,7 +90,7 @@ static int inflate_member(z_stream *stream, size_t limit, struct sb_buf *out, st
         rc = inflate(stream, Z_NO_FLUSH);
         out->len += room - stream->avail_out;
         if (out->len - before > limit)
-            return too_large(limit, err);
+            return sb_fail(err, SB_ETOO_LARGE, "payload: more than %zu bytes when unpacked", limit);
     } while (rc == Z_OK);
     if (rc == Z_BUF_ERROR)
         return sb_fail(err, SB_EBAD_GZIP, "payload: the gzip member is cut off");
@@ -139,6 +134,9 @@ int sb_gzip_unpack(struct sb_gzip *gzip, struct sb_span payload, size_t max_byte
     if (limit < RATIO_APPLIES)
         limit = RATIO_APPLIES;
     rc = unpack(&gzip->inflate, payload, limit < max_bytes ? limit : max_bytes, out, err);
+    if (rc == -SB_ETOO_LARGE && limit < max_bytes)
+        sb_fail(err, SB_ETOO_LARGE, "payload: unpacks to more than %d times its %zu bytes",
+                SB_GZIP_MAX_RATIO, payload.len);
     if (rc < 0) {
         out->len = before;
         out->data[before] = '\0';

@@ -5,7 +5,7 @@
 
 #include "json_text.h"
 
-#define FEW_MEMBERS 16 /* beyond this, members in another order are compared sorted */
+#define FEW_MEMBERS 16 /* that need no memory from the heap; a power of two, for sb_xgrow */
 
 /* The characters of a string body, byte by byte. */
 struct bytes {
@@ -73,6 +73,38 @@ struct member {
     struct sb_span key, value;
 };
 
+/* The members of one object: each level of nesting is walked once, in whatever order they come. */
+struct members {
+    struct member few[FEW_MEMBERS];
+    struct member *at;
+    size_t count;
+};
+
+static void collect(struct sb_span object, struct members *members)
+{
+    struct sb_json_iter iter;
+    struct member member;
+
+    members->at = members->few;
+    members->count = 0;
+    sb_json_iter_init(&iter, object);
+    while (sb_json_next_member(&iter, &member.key, &member.value)) {
+        if (members->count == FEW_MEMBERS) {
+            members->at = sb_xgrow(NULL, FEW_MEMBERS, sizeof(member));
+            memcpy(members->at, members->few, sizeof(members->few));
+        } else if (members->count > FEW_MEMBERS) {
+            members->at = sb_xgrow(members->at, members->count, sizeof(member));
+        }
+        members->at[members->count++] = member;
+    }
+}
+
+static void release(struct members *members)
+{
+    if (members->at != members->few)
+        free(members->at);
+}
+
 static int by_key(const void *left, const void *right)
 {
     const struct member *a = left, *b = right;
@@ -80,60 +112,35 @@ static int by_key(const void *left, const void *right)
     return compare_bodies(a->key, b->key);
 }
 
-static struct member *sorted_members(struct sb_span object, size_t count)
+static bool same_keys(const struct members *a, const struct members *b)
 {
-    struct member *members = sb_xcalloc(count, sizeof(*members));
-    struct sb_json_iter iter;
-
-    sb_json_iter_init(&iter, object);
-    for (size_t i = 0; i < count; i++)
-        if (!sb_json_next_member(&iter, &members[i].key, &members[i].value))
-            break;
-    qsort(members, count, sizeof(*members), by_key);
-    return members;
-}
-
-static bool many_members_equal(struct sb_span a, struct sb_span b, size_t count)
-{
-    struct member *left = sorted_members(a, count);
-    struct member *right = sorted_members(b, count);
-    bool equal = true;
-
-    for (size_t i = 0; equal && i < count; i++)
-        equal =
-            bodies_equal(left[i].key, right[i].key) && sb_json_equal(left[i].value, right[i].value);
-    free(left);
-    free(right);
-    return equal;
-}
-
-static bool find_member(struct sb_span object, struct sb_span key, struct sb_span *value)
-{
-    struct sb_json_iter iter;
-    struct sb_span other;
-
-    sb_json_iter_init(&iter, object);
-    while (sb_json_next_member(&iter, &other, value))
-        if (bodies_equal(other, key))
-            return true;
-    return false;
-}
-
-static bool objects_equal(struct sb_span a, struct sb_span b)
-{
-    size_t count = sb_json_count(a);
-    struct sb_json_iter iter;
-    struct sb_span key, x, y;
-
-    if (sb_json_count(b) != count)
+    if (a->count != b->count)
         return false;
-    if (count > FEW_MEMBERS)
-        return many_members_equal(a, b, count);
-    sb_json_iter_init(&iter, a);
-    while (sb_json_next_member(&iter, &key, &x))
-        if (!find_member(b, key, &y) || !sb_json_equal(x, y))
+    for (size_t i = 0; i < a->count; i++)
+        if (!bodies_equal(a->at[i].key, b->at[i].key))
             return false;
     return true;
+}
+
+/* Most often the order is the same; else both are sorted. */
+static bool objects_equal(struct sb_span left, struct sb_span right)
+{
+    struct members a, b;
+    bool equal;
+
+    collect(left, &a);
+    collect(right, &b);
+    equal = same_keys(&a, &b);
+    if (!equal && a.count == b.count) {
+        qsort(a.at, a.count, sizeof(*a.at), by_key);
+        qsort(b.at, b.count, sizeof(*b.at), by_key);
+        equal = same_keys(&a, &b);
+    }
+    for (size_t i = 0; equal && i < a.count; i++)
+        equal = sb_json_equal(a.at[i].value, b.at[i].value);
+    release(&a);
+    release(&b);
+    return equal;
 }
 
 bool sb_json_equal(struct sb_span a, struct sb_span b)

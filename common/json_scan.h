@@ -14,7 +14,7 @@
 
 struct sb_json_limits {
     size_t max_bytes;
-    unsigned max_depth; /* 1 = a flat array or object; 0 = scalars only */
+    unsigned max_depth; /* 1 = a flat array or object; 0 = scalars only; at most 256 */
     size_t max_nodes;   /* values, containers included */
 };
 

@@ -27,8 +27,11 @@ unsigned sb_utf8_sequence(const char *at, const char *end)
 
 bool sb_utf8_valid(struct sb_span text, size_t *bad_at)
 {
-    const char *at = text.data, *end = text.data + text.len;
+    const char *at = text.data, *end;
 
+    if (text.len == 0)
+        return true;
+    end = at + text.len;
     while (at < end) {
         unsigned len;
 

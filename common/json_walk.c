@@ -13,9 +13,9 @@ int sb_walk_init(struct sb_walk *walk, struct sb_span text, const struct sb_json
                  struct sb_err *err)
 {
     SB_CHECK(limits->max_depth <= 256);
-    walk->begin = text.data;
-    walk->at = text.data;
-    walk->end = text.data + text.len;
+    walk->begin = text.len > 0 ? text.data : "";
+    walk->at = walk->begin;
+    walk->end = walk->begin + text.len;
     walk->nodes = walk->max_nodes = limits->max_nodes;
     walk->depth = walk->max_depth = limits->max_depth;
     walk->err = err;

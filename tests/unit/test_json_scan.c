@@ -560,7 +560,7 @@ static char *members_in_order(size_t count, size_t step, size_t changed)
 
 static void objects_of_many_members_in_another_order_are_compared(void **state)
 {
-    static const size_t counts[] = {2, 15, 16, 17, 18, 100, 30011};
+    static const size_t counts[] = {2, 15, 16, 17, 18, 31, 32, 33, 34, 65, 100, 1024, 30011};
 
     (void)state;
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
