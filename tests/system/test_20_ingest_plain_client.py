@@ -252,7 +252,7 @@ BAD = {
     "bad_epoch": (mutated("epoch", "XYZ"), "bad_id", True),
     "bad_version": (mutated("v", 2), "bad_version", True),
     "numbers_backwards": (mutated("last_seq", 0), "bad_seq", True),
-    "count_differs": (mutated("last_seq", 3), "bad_value", True),
+    "count_differs": (mutated("last_seq", 3), "bad_seq", True),
     "number_zero": (mutated("first_seq", 0), "bad_seq", True),
     "too_deep": (lambda d: raw_batch(d, **{'"fields"': f'"x": {nested(40)}, "fields"'}), "too_deep",
                  True),
