@@ -387,9 +387,11 @@ static int load_config(struct sb_cli *cli)
 /* Output that was lost, on a full disk for one, is a failure. */
 static int finish(const struct sb_cli *cli, int status)
 {
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    sb_cli_note(cli, "standard output: %s", strerror(errno));
+    sb_cli_note(cli, "standard output: %s",
+                errno != 0 ? strerror(errno) : "not everything could be written");
     return status == 0 ? 1 : status;
 }
 
