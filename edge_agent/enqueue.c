@@ -453,7 +453,7 @@ int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span docume
                      struct enqueue_receipt *receipt, struct sb_err *err)
 {
     struct sb_stream stream = {.class = SB_UP_SETTINGS};
-    struct enqueue_receipt unwanted;
+    struct enqueue_receipt unwanted = {0};
     struct sb_span object;
     uint64_t hash;
     int rc;
