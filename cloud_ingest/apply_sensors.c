@@ -174,12 +174,46 @@ static uint64_t hash_record(struct apply *a, size_t i)
     return reading_hash(a->plan, &a->batch->records[i], a->batch->cells);
 }
 
+/* Is a frame with this identity stored? */
+static int frame_known(struct apply *a, uint64_t hash, bool *known, struct sb_err *err)
+{
+    struct reading_place places[STORE_READING_IDS];
+    const char *type = a->batch->stream.name;
+    size_t count;
+    bool found;
+    int rc = store_reading_ids(a->store, a->batch->device, type, hash, places, &count, err);
+
+    *known = false;
+    for (size_t i = 0; rc == 0 && !*known && i < count; i++) {
+        rc = store_reading_get(a->store, type, places[i].sn, places[i].seq, &found, a->stored, err);
+        *known = rc == 0 && found && reading_same_identity(a->reading, a->plan, a->stored);
+    }
+    return rc;
+}
+
+static int put_duplicate(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,
+                         struct sb_err *err)
+{
+    int rc = store_dup_add(a->store, state->row.sn, seq, hash_record(a, i), a->now_ms, err);
+
+    state->row.counts.duplicates++;
+    apply_outcome(a, i, SB_OUT_DUPLICATE);
+    return rc;
+}
+
 static int put_row(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,
                    struct sb_err *err)
 {
-    int rc = store_reading_put(a->store, a->plan, a->batch->stream.name, state->row.sn, seq,
-                               a->reading, a->now_ms, err);
+    const char *type = a->batch->stream.name;
+    uint64_t hash;
+    bool identified = reading_identity(a->reading, a->plan, &hash), known = false;
+    int rc = identified ? frame_known(a, hash, &known, err) : 0;
 
+    if (rc != 0 || known)
+        return rc != 0 ? rc : put_duplicate(a, state, seq, i, err);
+    rc = store_reading_put(a->store, a->plan, type, state->row.sn, seq, a->reading, a->now_ms, err);
+    if (rc == 0 && identified)
+        rc = store_reading_id_add(a->store, a->batch->device, type, hash, state->row.sn, seq, err);
     if (rc != 0)
         return rc;
     state->row.counts.stored++;
@@ -238,8 +272,9 @@ static int stored_at(struct apply *a, struct stream_state *state, uint64_t seq, 
     int rc = store_reading_get(a->store, a->batch->stream.name, state->row.sn, seq, &found,
                                a->stored, err);
 
-    *same = rc == 0 && found &&
-            reading_matches(a->plan, &a->batch->records[i], a->batch->cells, a->stored);
+    if (rc == 0 && !found) /* a frame that is stored under another number */
+        return store_dup_has(a->store, state->row.sn, seq, hash_record(a, i), same, err);
+    *same = rc == 0 && reading_matches(a->plan, &a->batch->records[i], a->batch->cells, a->stored);
     if (!*same)
         return rc;
     rc = other_boot(a, state, seq, i, &other, err);

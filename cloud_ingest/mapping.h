@@ -17,7 +17,9 @@
  *     "required":false,"from":["pm25","P2"]},…]}
  *
  * A field goes to the column whose `from` names it or whose name it has. `ts` is part of every
- * reading and is not declared. */
+ * reading and is not declared. Optional: "identity":["dev_eui","fcnt","payload"], columns by which
+ * a frame is known that was handed to the device twice: within a device, a reading with all of them
+ * equal to a stored one is a duplicate whatever its number. */
 
 #define MAPPING_COLUMNS_MAX 64
 
@@ -46,6 +48,7 @@ struct mapping {
     char type[SB_NAME_MAX + 1];
     struct column *columns;
     size_t count;
+    uint64_t identity; /* bit i: column i is part of it; 0 = none */
 };
 
 struct mapping_set;
@@ -118,6 +121,10 @@ void reading_free(struct reading *reading);
 bool reading_read(struct reading *reading, const struct plan *plan, const struct sb_record *record,
                   const struct sb_cell *cells);
 
+/* A hash of the identity of the reading that was read last; false when it has none: the type
+ * declares none, or a part of it is missing. */
+bool reading_identity(const struct reading *reading, const struct plan *plan, uint64_t *hash);
+
 /* ---- comparison of a repeat ---- */
 
 /* One value of a stored row, by the name of its column. */
@@ -140,6 +147,10 @@ struct stored_reading {
  * whatever the mapping says of ranges today. */
 bool reading_matches(const struct plan *plan, const struct sb_record *record,
                      const struct sb_cell *cells, const struct stored_reading *stored);
+
+/* Has the stored row the identity of the reading that was read last? */
+bool reading_same_identity(const struct reading *reading, const struct plan *plan,
+                           const struct stored_reading *stored);
 
 /* To recognise a rejected record when it comes again: over names and values as JSON. */
 uint64_t reading_hash(const struct plan *plan, const struct sb_record *record,

@@ -184,9 +184,43 @@ static int read_columns(const struct sb_json_field *field, struct mapping *out, 
     return rc;
 }
 
+static int add_identity(struct sb_span value, struct mapping *out, struct sb_err *err)
+{
+    struct sb_json_field field = {.key = "identity", .value = value};
+    char name[SB_NAME_MAX + 1];
+    int rc = read_name(&field, name, err);
+
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < out->count; i++) {
+        if (strcmp(out->columns[i].name, name) == 0) {
+            out->identity |= UINT64_C(1) << i;
+            return 0;
+        }
+    }
+    return sb_fail(err, SB_ECONFIG, "identity: %s is not a column", name);
+}
+
+static int read_identity(const struct sb_json_field *field, struct mapping *out, struct sb_err *err)
+{
+    struct sb_json_iter iter;
+    struct sb_span value;
+    int rc = 0;
+
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_type(field, SB_JSON_ARRAY, err);
+    if (rc != 0)
+        return rc;
+    sb_json_iter_init(&iter, field->value);
+    while (rc == 0 && sb_json_next_element(&iter, &value))
+        rc = add_identity(value, out, err);
+    return rc;
+}
+
 int mapping_decode(struct sb_span text, struct mapping *out, struct sb_err *err)
 {
-    struct sb_json_field f[] = {{.key = "type"}, {.key = "columns"}};
+    struct sb_json_field f[] = {{.key = "type"}, {.key = "columns"}, {.key = "identity"}};
     struct sb_span object;
     int rc = sb_json_check(text, &file_limits, &object, err);
 
@@ -199,6 +233,8 @@ int mapping_decode(struct sb_span text, struct mapping *out, struct sb_err *err)
         rc = read_name(&f[0], out->type, err);
     if (rc == 0)
         rc = read_columns(&f[1], out, err);
+    if (rc == 0)
+        rc = read_identity(&f[2], out, err);
     if (rc != 0) {
         mapping_fini(out);
         if (err != NULL)

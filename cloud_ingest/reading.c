@@ -247,8 +247,8 @@ static bool same_ts(const struct sb_cell *cell, const struct stored_reading *sto
     return sb_span_eq(beyond_us(inside(cell->text)), beyond_us(stored->ts_text));
 }
 
-/* Numbers as values: whole ones exactly, doubles as doubles. */
-static bool same_number(const struct value *a, const struct value *b)
+/* Values of one column: whole numbers exactly, doubles as doubles, texts by their bytes. */
+static bool same_scalar(const struct value *a, const struct value *b)
 {
     int64_t whole;
 
@@ -281,7 +281,7 @@ static bool same_value(const struct sb_cell *cell, const struct stored_value *st
     switch (cell->type) {
     case SB_JSON_NUMBER:
         return stored->type != COLUMN_STRING && stored->type != COLUMN_BOOLEAN &&
-               number_of(cell->text, &value) && same_number(&value, &stored->value);
+               number_of(cell->text, &value) && same_scalar(&value, &stored->value);
     case SB_JSON_STRING:
         return stored->type == COLUMN_STRING && same_text(cell->text, stored->value.text);
     case SB_JSON_TRUE:
@@ -302,7 +302,7 @@ static bool same_json(const struct sb_cell *cell, struct sb_span stored)
     if (sb_json_equal(cell->text, stored))
         return true;
     return cell->type == SB_JSON_NUMBER && sb_json_type_of(stored) == SB_JSON_NUMBER &&
-           number_of(cell->text, &a) && number_of(stored, &b) && same_number(&a, &b);
+           number_of(cell->text, &a) && number_of(stored, &b) && same_scalar(&a, &b);
 }
 
 /* The field that fills the column of that name, today or by its own name; -1 = none. */
@@ -376,6 +376,68 @@ bool reading_matches(const struct plan *plan, const struct sb_record *record,
         given += plan->target[i] != PLAN_TS && row[i].type != SB_JSON_NULL;
     return same_columns(plan, row, stored, &matched) &&
            same_extra(plan, row, stored->extra, &matched) && matched == given;
+}
+
+/* ---- identity of a frame ---- */
+
+static void print_value(const struct value *value, struct sb_buf *out)
+{
+    int64_t whole;
+
+    if (value->kind == VALUE_TEXT)
+        sb_buf_add_json(out, value->text);
+    else if (value->kind == VALUE_INT)
+        sb_buf_add_fmt(out, "%lld", (long long)value->i);
+    else if (whole_of(value->d, &whole)) /* 1.0 is the same number as 1 */
+        sb_buf_add_fmt(out, "%lld", (long long)whole);
+    else
+        sb_buf_add_fmt(out, "%.17g", value->d);
+    sb_buf_add_char(out, ',');
+}
+
+bool reading_identity(const struct reading *reading, const struct plan *plan, uint64_t *hash)
+{
+    uint64_t identity = plan->mapping != NULL ? plan->mapping->identity : 0;
+    struct sb_buf text = {0};
+    bool whole = true;
+
+    if (identity == 0 || (plan->columns & identity) != identity)
+        return false;
+    for (size_t i = 0; i < plan->mapping->count; i++) {
+        if ((identity >> i & 1) == 0)
+            continue;
+        whole = whole && reading->values[i].kind != VALUE_NULL;
+        if (whole)
+            print_value(&reading->values[i], &text);
+    }
+    *hash = whole ? sb_hash64(sb_buf_span(&text)) : 0;
+    sb_buf_free(&text);
+    return whole;
+}
+
+static const struct value *stored_value(const struct stored_reading *stored, const char *name)
+{
+    for (size_t i = 0; i < stored->count; i++)
+        if (strcmp(stored->values[i].name, name) == 0)
+            return &stored->values[i].value;
+    return NULL;
+}
+
+bool reading_same_identity(const struct reading *reading, const struct plan *plan,
+                           const struct stored_reading *stored)
+{
+    const struct mapping *mapping = plan->mapping;
+
+    for (size_t i = 0; i < mapping->count; i++) {
+        const struct value *value;
+
+        if ((mapping->identity >> i & 1) == 0)
+            continue;
+        value = stored_value(stored, mapping->columns[i].name);
+        if (value == NULL || !same_scalar(&reading->values[i], value))
+            return false;
+    }
+    return true;
 }
 
 /* ---- the hash of a rejected record ---- */

@@ -201,6 +201,18 @@ int store_reading_put(struct store *store, const struct plan *plan, const char *
  * until the next call with this store. */
 int store_reading_get(struct store *store, const char *type, int64_t sn, uint64_t seq, bool *found,
                       struct stored_reading *row, struct sb_err *err);
+/* Frames that are known by an identity: where readings with that hash of it are stored, the first
+ * few of them. */
+#define STORE_READING_IDS 4
+struct reading_place {
+    int64_t sn;
+    uint64_t seq;
+};
+int store_reading_id_add(struct store *store, const char *device, const char *type, uint64_t hash,
+                         int64_t sn, uint64_t seq, struct sb_err *err);
+int store_reading_ids(struct store *store, const char *device, const char *type, uint64_t hash,
+                      struct reading_place places[STORE_READING_IDS], size_t *count,
+                      struct sb_err *err);
 /* The span that ends nearest at or before seq; *found = false when there is none. */
 int store_span_before(struct store *store, int64_t sn, uint64_t seq, bool *found,
                       struct clock_span *span, struct sb_err *err);

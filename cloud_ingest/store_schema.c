@@ -88,6 +88,12 @@ static const char records[] =
     " rx_ms INTEGER NOT NULL, extra TEXT,"
     " PRIMARY KEY (sn, seq)) STRICT, WITHOUT ROWID;"
 
+    /* Where a frame that its type knows by an identity is stored. */
+    "CREATE TABLE reading_ids ("
+    " device TEXT NOT NULL, type TEXT NOT NULL, hash INTEGER NOT NULL, sn INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, PRIMARY KEY (device, type, hash, sn, seq)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX reading_ids_seq ON reading_ids (sn, seq);"
+
     "CREATE TABLE history ("
     " hid INTEGER PRIMARY KEY, user TEXT NOT NULL, place TEXT NOT NULL, trace TEXT NOT NULL,"
     " command_id TEXT NOT NULL, latest INTEGER NOT NULL DEFAULT 0,"

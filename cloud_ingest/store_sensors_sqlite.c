@@ -438,6 +438,15 @@ static int delete_from(struct store *store, struct sensor_table *table, int64_t 
     return rc;
 }
 
+static int forget_identity(struct store *store, int64_t sn, uint64_t seq, struct sb_err *err)
+{
+    struct query *q = query_start(store, "DELETE FROM reading_ids WHERE sn = ? AND seq = ?");
+
+    query_int(q, sn);
+    query_seq(q, seq);
+    return query_run(q, err);
+}
+
 int store_reading_delete(struct store *store, const char *type, int64_t sn, uint64_t seq,
                          bool *gone, struct sb_err *err)
 {
@@ -449,6 +458,42 @@ int store_reading_delete(struct store *store, const char *type, int64_t sn, uint
         rc = delete_from(store, table, sn, seq, gone, err);
     if (rc == 0 && !*gone)
         rc = delete_from(store, store_table_of(store, ""), sn, seq, gone, err);
+    return rc == 0 && *gone ? forget_identity(store, sn, seq, err) : rc;
+}
+
+/* ---- frames that are known by an identity ---- */
+
+int store_reading_id_add(struct store *store, const char *device, const char *type, uint64_t hash,
+                         int64_t sn, uint64_t seq, struct sb_err *err)
+{
+    struct query *q = query_start(
+        store, "INSERT INTO reading_ids (device, type, hash, sn, seq) VALUES (?, ?, ?, ?, ?)");
+
+    query_text(q, device);
+    query_text(q, type);
+    query_int(q, (int64_t)hash);
+    query_int(q, sn);
+    query_seq(q, seq);
+    return query_run(q, err);
+}
+
+int store_reading_ids(struct store *store, const char *device, const char *type, uint64_t hash,
+                      struct reading_place places[STORE_READING_IDS], size_t *count,
+                      struct sb_err *err)
+{
+    struct query *q = query_start(store, "SELECT sn, seq FROM reading_ids WHERE device = ?"
+                                         " AND type = ? AND hash = ? ORDER BY sn, seq LIMIT ?");
+    int rc;
+
+    *count = 0;
+    query_text(q, device);
+    query_text(q, type);
+    query_int(q, (int64_t)hash);
+    query_int(q, STORE_READING_IDS);
+    while ((rc = query_row(q, err)) > 0) {
+        places[*count].sn = query_get_int(q, 0);
+        places[(*count)++].seq = query_get_seq(q, 1);
+    }
     return rc;
 }
 

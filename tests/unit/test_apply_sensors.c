@@ -273,6 +273,47 @@ static void a_field_goes_to_the_column_that_takes_it(void **state)
                SB_RESULT_REJECTED, 0, 0, 0, 1, 0);
 }
 
+static void a_frame_that_came_twice_is_known_by_its_identity(void **state)
+{
+    struct kit *kit = *state;
+    const char type[] = "{\"type\":\"lora\",\"identity\":[\"fcnt\",\"payload\"],\"columns\":["
+                        "{\"name\":\"fcnt\",\"type\":\"number\"},{\"name\":\"payload\","
+                        "\"type\":\"string\"},{\"name\":\"rssi\",\"type\":\"number\"}]}";
+    const char row[] = "\"fields\":[\"ts\",\"fcnt\",\"payload\",\"rssi\"],"
+                       "\"rows\":[[\"2026-01-01T00:00:0%dZ\",%s,%s,-%d]]";
+    struct sb_err err;
+
+    kit_stop(kit);
+    assert_int_equal(mapping_set_add(kit->mappings, sb_span_of(type), NULL), 0);
+    kit_start(kit);
+    kit_expect(kit_ask(kit, "sensors/lora", 1, 1, row, 1, "7", "\"AA\"", 60), SB_RESULT_STORED, 1,
+               0, 0, 0, 0);
+    kit_expect(kit_ask(kit, "sensors/lora", 2, 2, row, 2, "7.0", "\"AA\"", 80), SB_RESULT_DUPLICATE,
+               0, 1, 0, 0, 0);
+    kit_expect(kit_ask(kit, "sensors/lora", 3, 3, row, 3, "7", "\"BB\"", 80), SB_RESULT_STORED, 1,
+               0, 0, 0, 0); /* a counter that began anew */
+    kit_expect(kit_ask(kit, "sensors/lora", 4, 4, row, 4, "7", "null", 80), SB_RESULT_STORED, 1, 0,
+               0, 0, 0);
+    kit_expect(kit_ask(kit, "sensors/lora", 5, 5, row, 5, "7", "null", 80), SB_RESULT_STORED, 1, 0,
+               0, 0, 0); /* without its whole identity it is just a reading */
+    kit_restart(kit);
+    kit_expect(kit_ask(kit, "sensors/lora", 2, 2, row, 2, "7.0", "\"AA\"", 80), SB_RESULT_DUPLICATE,
+               0, 1, 0, 0, 0);
+    kit_expect(kit_ask(kit, "sensors/lora", 2, 2, row, 9, "8", "\"CC\"", 80), SB_RESULT_STORED, 1,
+               0, 0, 0, 0);
+    assert_int_equal(kit_count(kit, "SELECT decided = '[[1,5]]' AND stored = 4 AND duplicates = 1"
+                                    " FROM streams WHERE branch = 0"),
+                     1);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM dups"), 1);
+    assert_int_equal(
+        store_drop_record(kit->store, kit->device, kit->epoch, "sensors/lora", 0, 1, &err), 0);
+    kit_expect(kit_ask(kit, "sensors/lora", 6, 6, row, 6, "7", "\"AA\"", 60), SB_RESULT_STORED, 1,
+               0, 0, 0, 0);
+    kit->device = "edge-002";
+    kit_expect(kit_ask(kit, "sensors/lora", 1, 1, row, 1, "7", "\"AA\"", 60), SB_RESULT_STORED, 1,
+               0, 0, 0, 0); /* no device decides for another */
+}
+
 static void a_row_that_retention_dropped_makes_a_repeat_unverifiable(void **state)
 {
     struct kit *kit = *state;
@@ -395,6 +436,7 @@ int main(void)
         CASE(numbers_come_back_as_they_were),
         CASE(an_undeclared_type_is_kept_as_json_and_compared),
         CASE(a_field_goes_to_the_column_that_takes_it),
+        CASE(a_frame_that_came_twice_is_known_by_its_identity),
         CASE(a_row_that_retention_dropped_makes_a_repeat_unverifiable),
         CASE(an_undecided_number_in_a_hole_is_stored),
         CASE(two_messages_of_one_group_share_their_numbers),

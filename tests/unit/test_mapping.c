@@ -51,6 +51,7 @@ static void a_file_with_a_mistake_is_refused_by_name(void **state)
     refused("{\"type\":\"a\",\"columns\":[{\"name\":\"x\",\"type\":\"number\",\"min\":2,"
             "\"max\":1}]}",
             "min is above max");
+    refused("{\"type\":\"a\",\"columns\":[],\"identity\":[\"x\"]}", "identity: x is not a column");
 }
 
 static void a_type_is_declared_once(void **state)
