@@ -10,8 +10,7 @@
 
 void sb_backoff_init(struct sb_backoff *b, int64_t now_ms)
 {
-    *b = (struct sb_backoff){
-        .due_ms = now_ms, .outage_since_ms = now_ms, .flap_ms = FLAP_MS};
+    *b = (struct sb_backoff){.due_ms = now_ms, .outage_since_ms = now_ms, .flap_ms = FLAP_MS};
 }
 
 void sb_backoff_connecting(struct sb_backoff *b)

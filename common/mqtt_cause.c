@@ -32,6 +32,8 @@ void sb_mqtt_cause_trace(struct sb_mqtt_cause *cause, const char *line)
         cause->alert_read = false;
     } else if (after(line, "rc from X509_check_ip_asc is ", &rest)) {
         cause->wrong_host = *rest != '1'; /* tried when the name did not match */
+    } else if (strstr(line, "SSL handshake done") != NULL) {
+        cause->handshake = true;
     } else if (strstr(line, "getaddrinfo failed for addr") != NULL) {
         cause->no_address = true;
     } else if (strstr(line, " in connect for socket ") != NULL &&
@@ -70,7 +72,11 @@ static bool is_about_certificate(const char *alert)
 
 static void explain_alert(const struct sb_mqtt_cause *cause, const char *where, struct sb_err *err)
 {
-    if (!is_about_certificate(cause->alert))
+    /* OpenSSL 3.0 has no text for "certificate required", which comes after the handshake. */
+    if (cause->alert_read && cause->handshake && strcmp(cause->alert, "unknown") == 0)
+        sb_fail(err, SB_EIDENTITY,
+                "%s: the broker refused this client's certificate: it requires one", where);
+    else if (!is_about_certificate(cause->alert))
         sb_fail(err, SB_ETLS, "%s: no common TLS: %s (%s said so)", where, cause->alert,
                 cause->alert_read ? "the broker" : "this client");
     else if (cause->alert_read)
@@ -97,9 +103,17 @@ static void explain_code(int code, const char *where, struct sb_err *err)
             "%s: the broker refused the connection: %s", where, reason);
 }
 
-static void explain_silence(const char *message, const char *where, struct sb_err *err)
+/* With TLS 1.3 the broker looks at the client's certificate after the handshake. Its alert is lost
+ * when it has closed before our CONNECT was written. */
+static void explain_silence(bool handshake, const char *message, const char *where,
+                            struct sb_err *err)
 {
-    if (message != NULL && strstr(message, "timeout") != NULL)
+    if (handshake && (message == NULL || strstr(message, "timeout") == NULL))
+        sb_fail(err, SB_EIDENTITY,
+                "%s: the broker closed the connection right after the TLS handshake; it seems to "
+                "have refused this client's certificate",
+                where);
+    else if (message != NULL && strstr(message, "timeout") != NULL)
         sb_fail(err, SB_EUNREACHABLE, "%s: no answer in time", where);
     else if (message != NULL && strstr(message, "completion") != NULL)
         sb_fail(err, SB_EUNREACHABLE, "%s: the other end closed the connection at once", where);
@@ -125,5 +139,5 @@ void sb_mqtt_cause_explain(const struct sb_mqtt_cause *cause, int code, const ch
     else if (cause->socket[0] != '\0')
         sb_fail(err, SB_EUNREACHABLE, "%s: %s", where, cause->socket);
     else
-        explain_silence(message, where, err);
+        explain_silence(cause->handshake, message, where, err);
 }

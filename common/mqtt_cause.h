@@ -14,6 +14,7 @@ struct sb_mqtt_cause {
     bool alert_read; /* the broker sent it; else we did */
     char tls[160];   /* OpenSSL's error queue, first entry */
     bool wrong_host; /* the certificate is valid, but for other names */
+    bool handshake;  /* TLS was agreed on; the end came after it */
     bool no_address; /* the host name has none */
     char socket[80]; /* the system's reason: "Network is unreachable" */
 };

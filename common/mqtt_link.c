@@ -1,7 +1,10 @@
 #include "mqtt_link.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -28,6 +31,9 @@
  *   return. The lock is never held around a call of Paho.
  * - Name lookup is done in Paho's send thread with its mutex held. Only connect and free can meet
  *   that; connect is not called while an attempt is under way, free leaves the waiting to a thread.
+ * - Paho looks for the end of a TCP connect once a second, except in its threads' first turn; so a
+ *   connection takes up to 1.1 s longer than the first. It can also miss the wake-up of a message
+ *   when its send thread is just going to sleep: one in 50,000 waits up to 1 s for the next one.
  * - Whether the link is up is decided here alone (state). What Paho reports after the end of a
  *   connection, among it a failure for each message in flight when a handle is destroyed, is
  *   dropped; so there is one DOWN an attempt. */
@@ -37,6 +43,7 @@
 #define STOP_MS         2000 /* sb_mqtt_link_free waits at most so long */
 #define DRAIN_MS        1000 /* of these for PUBACKs */
 #define TOPIC_MAX       65535
+#define THREADS_END_MS  500
 #define NO_SLOT         UINT32_MAX
 #define HEADER_SIZE_MAX 64 /* of a PUBLISH, without topic, correlation data and payload */
 
@@ -137,11 +144,45 @@ static int library_get(struct sb_err *err)
     return rc;
 }
 
+static bool is_pahos_thread(const char *id)
+{
+    char path[300], name[8] = "";
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%s/comm", id);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    if (fgets(name, sizeof(name), file) == NULL)
+        name[0] = '\0';
+    fclose(file);
+    return strncmp(name, "MQTTAsy", 7) == 0; /* MQTTAsync_send, MQTTAsync_rcv */
+}
+
+static bool pahos_threads_run(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *task;
+    bool found = false;
+
+    if (tasks == NULL)
+        return false;
+    while (!found && (task = readdir(tasks)) != NULL)
+        found = is_pahos_thread(task->d_name);
+    closedir(tasks);
+    return found;
+}
+
+/* Paho's threads are detached and still run for a moment when the last handle is destroyed. A
+ * process that ends then would take OpenSSL and Paho's mutexes away from under them. */
 static void library_put(void)
 {
     pthread_mutex_lock(&library.lock);
-    if (--library.links == 0)
+    if (--library.links == 0) {
         MQTTAsync_destroy(&library.keeper);
+        for (int ms = 0; ms < THREADS_END_MS && pahos_threads_run(); ms++)
+            poll(NULL, 0, 1);
+    }
     pthread_mutex_unlock(&library.lock);
 }
 
@@ -195,7 +236,6 @@ static uint32_t take_slot(struct sb_mqtt_link *mqtt)
     mqtt->in_flight++;
     if (++mqtt->last_token == 0)
         mqtt->last_token = 1;
-    mqtt->slots[i].mqtt = mqtt;
     mqtt->slots[i].token = mqtt->last_token;
     return i;
 }
@@ -216,8 +256,8 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
     MQTTProperty *correlation =
         MQTTProperties_getProperty(&message->properties, MQTTPROPERTY_CODE_CORRELATION_DATA);
 
-    /* A length means a NUL inside, which MQTT forbids; cut there it would be another topic. */
-    if (topic_len == 0) {
+    /* A topic with a NUL inside, which MQTT forbids, would be another one if it was cut there. */
+    if (topic_len == 0 || strlen(topic) == (size_t)topic_len) {
         event.topic = sb_xstrdup(topic);
         sb_buf_add(&event.payload, message->payload, (size_t)message->payloadlen);
         if (correlation != NULL)
@@ -238,11 +278,12 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
 static void finish_publish(struct slot *slot, const struct sb_err *err)
 {
     struct sb_mqtt_link *mqtt = slot->mqtt;
-    struct sb_link_event event = {.kind = SB_LINK_PUBLISHED, .token = slot->token, .err = *err};
+    struct sb_link_event event = {.kind = SB_LINK_PUBLISHED, .err = *err};
 
     lock(mqtt);
     /* The result is posted before the slot is free: see room_for_one. */
     if (mqtt->state == UP) {
+        event.token = slot->token;
         post(mqtt, &event);
         give_slot_back(mqtt, (uint32_t)(slot - mqtt->slots));
         pthread_cond_signal(&mqtt->changed);
@@ -699,6 +740,8 @@ int sb_mqtt_link_new(const struct sb_mqtt_config *config, struct sb_mailbox *box
     struct sb_mqtt_link *mqtt = sb_xcalloc(1, sizeof(*mqtt));
     int rc;
 
+    for (int i = 0; i < WINDOW_MAX; i++)
+        mqtt->slots[i].mqtt = mqtt;
     mqtt->link = (struct sb_link){.publish = publish, .drop = drop};
     mqtt->box = box;
     init_locks(mqtt);

@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
 #define PASSWORD_MAX      4096
 #define TLS_PORT          8883
 #define PLAIN_PORT        1883
@@ -95,6 +98,47 @@ static int check_private(const char *path, struct sb_err *err)
     return 0;
 }
 
+static int no_passphrase(char *buf, int size, int writing, void *context)
+{
+    (void)buf, (void)size, (void)writing, (void)context;
+    return 0; /* OpenSSL would ask on the terminal */
+}
+
+static int fail_tls(const char *path, struct sb_err *err)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+    ERR_clear_error();
+    return sb_fail(err, SB_ETLS, "%s: %s", path, reason != NULL ? reason : "cannot be used");
+}
+
+static int load_into(SSL_CTX *context, const struct sb_mqtt_setup *setup, struct sb_err *err)
+{
+    const char *ca = setup->ca_file, *cert = setup->cert_file, *key = setup->key_file;
+
+    if (ca != NULL && SSL_CTX_load_verify_file(context, ca) != 1)
+        return fail_tls(ca, err);
+    if (cert != NULL && SSL_CTX_use_certificate_chain_file(context, cert) != 1)
+        return fail_tls(cert, err);
+    if (key != NULL && SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
+        return fail_tls(key, err);
+    return 0;
+}
+
+/* Loads them as Paho will, which keeps the reason of a failure to itself. */
+static int check_loadable(const struct sb_mqtt_setup *setup, struct sb_err *err)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    int rc;
+
+    if (context == NULL)
+        return fail_tls("OpenSSL", err);
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    rc = load_into(context, setup, err);
+    SSL_CTX_free(context);
+    return rc;
+}
+
 int sb_mqtt_setup_check_files(const struct sb_mqtt_setup *setup, struct sb_err *err)
 {
     int rc = check_readable(setup->ca_file, err);
@@ -105,6 +149,8 @@ int sb_mqtt_setup_check_files(const struct sb_mqtt_setup *setup, struct sb_err *
         rc = check_private(setup->key_file, err);
     if (rc == 0)
         rc = check_private(setup->password_file, err);
+    if (rc == 0 && setup->tls)
+        rc = check_loadable(setup, err);
     return rc;
 }
 

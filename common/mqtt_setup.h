@@ -26,7 +26,8 @@ int sb_mqtt_setup_init(struct sb_mqtt_setup *setup, const struct sb_mqtt_config 
                        struct sb_err *err);
 void sb_mqtt_setup_fini(struct sb_mqtt_setup *setup);
 
-/* Whether the files can be read, and those with a secret by nobody else. SB_ETLS names the file. */
+/* Whether the files can be read, those with a secret by nobody else, and OpenSSL can use them: the
+ * key belongs to the certificate and has no passphrase. SB_ETLS names the file. */
 int sb_mqtt_setup_check_files(const struct sb_mqtt_setup *setup, struct sb_err *err);
 
 /* Appends the password file's text without its line end; nothing where none is set. SB_ETLS. */

@@ -2,11 +2,13 @@
  * one object a line. For test_03_link.py, which says what the commands do. */
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +103,34 @@ static _Noreturn void give_up(const char *what)
 {
     fprintf(stderr, "link_probe: %s\n", what);
     exit(1);
+}
+
+/* ---- a slow name server ---- */
+
+static atomic_bool looking_up;
+
+/* As with connect() in common/tcp_nodelay.c: this is the one that Paho calls. */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict result)
+{
+    const char *seconds = getenv("SB_PROBE_SLOW_LOOKUP");
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    memcpy(&real, &symbol, sizeof(real));
+    atomic_store(&looking_up, true);
+    if (seconds != NULL)
+        poll(NULL, 0, (int)strtol(seconds, NULL, 10) * 1000);
+    return real(name, service, hints, result);
+}
+
+/* lookup: waits until Paho looks a name up. */
+static void do_lookup(void)
+{
+    for (int i = 0; i < STEP_MS && !atomic_load(&looking_up); i++)
+        poll(NULL, 0, 1);
+    printf("{\"event\":\"lookup\"}\n");
+    fflush(stdout);
 }
 
 /* ---- commands ---- */
@@ -381,6 +411,8 @@ static bool run(char **words, int count)
         do_fill(words);
     else if (strcmp(words[0], "sockets") == 0)
         do_sockets();
+    else if (strcmp(words[0], "lookup") == 0)
+        do_lookup();
     else if (strcmp(words[0], "drop") == 0)
         link->drop(link);
     else if (strcmp(words[0], "will") == 0)
