@@ -179,10 +179,10 @@ def test_killed_in_mid_import_every_row_is_there_once(cli, write, round_):
     text, _ = dirty_lines(60000, round_)
     file = write("a.csv.gz", gzip.compress(text.encode(), 1))
     kills = 0
-    for attempt in range(100):
+    for attempt in range(1, 100):
         process = cli.start("import", "--stream", AIR, "--quiet", "--json", file)
         try:
-            process.wait(chance.uniform(0, 0.05 if attempt < 5 else 0.2))
+            process.wait(chance.uniform(0, 0.01 * attempt ** 2))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             kills += 1
