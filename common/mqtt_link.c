@@ -857,7 +857,11 @@ void sb_mqtt_link_free(struct sb_mqtt_link *mqtt, bool graceful)
     lock(mqtt);
     mqtt->state = ENDED;
     unlock(mqtt);
-    SB_CHECK(pthread_create(&thread, NULL, destroy_handle, mqtt) == 0);
+    if (pthread_create(&thread, NULL, destroy_handle, mqtt) != 0) {
+        destroy_handle(mqtt); /* however long it takes */
+        free_context(mqtt);
+        return;
+    }
     lock(mqtt);
     while (!mqtt->freed)
         if (pthread_cond_timedwait(&mqtt->changed, &mqtt->lock, &until) == ETIMEDOUT)
