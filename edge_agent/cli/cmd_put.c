@@ -138,8 +138,13 @@ static void wait_for_cloud(struct put *put, const struct enqueue_receipt *receip
     build_wait(put, receipt, wait_ms);
     sb_buf_clear(&put->answer);
     if (agent_cli_ask(&put->config, sb_buf_span(&put->request), wait_ms + ASK_MS, &put->answer,
-                      &err) != 0)
+                      &err) != 0) {
         build_unknown(put, receipt, err.msg);
+    } else if (receipt->repeat) { /* of which the daemon does not know */
+        put->answer.len--;
+        sb_put_bool(&put->answer, "repeat", true);
+        sb_put_close(&put->answer, '}');
+    }
 }
 
 /* ---- answers for people and programs ---- */
