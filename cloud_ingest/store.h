@@ -31,6 +31,7 @@ struct store_options {
     int cache_kib;                      /* page cache, 0 = 8192 */
     int64_t page_limit;                 /* max_page_count, 0 = none */
     bool volatile_ok;                   /* a database in memory (tests) */
+    bool existing;                      /* STORE_OWN: it must be there, none is made */
     const struct mapping_set *mappings; /* STORE_OWN: typed tables are made for them; may be NULL */
 };
 
@@ -40,6 +41,9 @@ struct store_options {
 int store_open(const char *path, const struct store_options *options, struct store **out,
                struct sb_err *err);
 void store_close(struct store *store);
+/* Whether the path still names the file that is open: a copy may have been moved into its place,
+ * and what is written to this one would be gone with the process. */
+bool store_in_place(const struct store *store);
 
 /* ---- transactions ---- */
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/check.h"
 
@@ -196,6 +197,25 @@ static void finalize_all(struct store *store)
 
 /* ---- life ---- */
 
+static void remember_file(struct store *store, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return; /* in memory */
+    store->path = sb_xstrdup(path);
+    store->file_device = st.st_dev;
+    store->file_inode = st.st_ino;
+}
+
+bool store_in_place(const struct store *store)
+{
+    struct stat st;
+
+    return store->path == NULL || (stat(store->path, &st) == 0 && st.st_ino == store->file_inode &&
+                                   st.st_dev == store->file_device);
+}
+
 int store_open(const char *path, const struct store_options *options, struct store **out,
                struct sb_err *err)
 {
@@ -204,7 +224,7 @@ int store_open(const char *path, const struct store_options *options, struct sto
         .page_limit = options->page_limit,
         .cache_kib = options->cache_kib > 0 ? options->cache_kib : CACHE_KIB_DEFAULT,
         .read_only = options->mode == STORE_READ,
-        .create = options->mode == STORE_OWN,
+        .create = options->mode == STORE_OWN && !options->existing,
         .volatile_ok = options->volatile_ok,
     };
     struct store *store = sb_xcalloc(1, sizeof(*store));
@@ -212,6 +232,7 @@ int store_open(const char *path, const struct store_options *options, struct sto
 
     if (rc != 0)
         goto free_store;
+    remember_file(store, path);
     store->queries = sb_xcalloc(QUERY_CAP, sizeof(*store->queries));
     store->query_cap = QUERY_CAP;
     store->mappings = options->mappings;
@@ -239,6 +260,7 @@ void store_close(struct store *store)
     store_sensors_close(store);
     finalize_all(store);
     sb_db_close(store->db);
+    free(store->path);
     sb_buf_free(&store->row_text);
     sb_buf_free(&store->scratch);
     free(store);

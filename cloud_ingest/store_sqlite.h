@@ -1,6 +1,8 @@
 #ifndef CLOUD_STORE_SQLITE_H
 #define CLOUD_STORE_SQLITE_H
 
+#include <sys/types.h>
+
 #include "common/db_sqlite.h"
 #include "limits.h"
 #include "store.h"
@@ -74,6 +76,9 @@ struct sensor_table {
 
 struct store {
     sqlite3 *db;
+    char *path; /* of the file that is open, NULL for a database in memory */
+    dev_t file_device;
+    ino_t file_inode;
     struct query *queries; /* open addressing by address of the text */
     size_t query_cap;
     size_t query_count;
