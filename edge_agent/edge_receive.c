@@ -15,10 +15,12 @@ static void unreadable(struct edge *edge, const char *what, const struct sb_err 
 
 /* ---- acks ---- */
 
-/* How many records a batch carries that could go in two batches. */
-static uint64_t records_of(const struct flight *flight)
+/* How many records or named numbers a batch carries that could go in two batches. */
+static uint64_t records_of(const struct lane *lane, const struct flight *flight)
 {
-    return flight->kind == FLIGHT_ROWS ? flight->hi - flight->lo + 1 : 1;
+    if (flight->kind == FLIGHT_ROWS || (flight->kind == FLIGHT_HOLE && lane->ordered))
+        return flight->hi - flight->lo + 1;
+    return 1;
 }
 
 /* A refusal that decides nothing. The batch's numbers are free again; how soon they go depends on
@@ -32,7 +34,7 @@ static void receive_retry(struct edge *edge, struct lane *lane, const struct fli
             lane->parked_until_ms = now.mono_ms + pacer_rto(&edge->pacer);
         return;
     }
-    if (reply->code == SB_ELIMIT && edge_split(lane, records_of(flight)))
+    if (reply->code == SB_ELIMIT && edge_split(lane, records_of(lane, flight)))
         return;
     edge_park(edge, lane, now, reply->retry_after_ms, reply->code, reply->reason);
 }
@@ -44,7 +46,7 @@ static void receive_unplaced(struct edge *edge, struct lane *lane, const struct 
 {
     log_error("stream=%s the cloud cannot read a batch: code=%s %s", lane->name,
               sb_code_name(reply->code), reply->reason);
-    if (!edge_split(lane, records_of(flight)))
+    if (!edge_split(lane, records_of(lane, flight)))
         edge_park(edge, lane, now, 0, reply->code, reply->reason);
 }
 
@@ -86,6 +88,19 @@ static void answer_of_flight(struct edge *edge, struct flight *flight, struct sb
     }
 }
 
+/* Without the rule that only an answer to a batch of this process settles, any answer would. */
+static void settle_foreign(struct edge *edge, struct sb_reply *reply, struct sb_now now)
+{
+    const struct lane *lane = lanes_find_named(&edge->lanes, reply->epoch, reply->stream);
+    const struct flight flight = {.s = lane != NULL ? lane->s : 0,
+                                  .lo = reply->first_seq,
+                                  .hi = reply->last_seq,
+                                  .kind = FLIGHT_ROWS};
+
+    if (lane != NULL && reply->result != SB_RESULT_RETRY && reply->first_seq > 0)
+        collect(edge, &flight, reply, now);
+}
+
 static void receive_ack(struct edge *edge, struct sb_span json, struct sb_now now)
 {
     struct sb_reply reply;
@@ -101,6 +116,8 @@ static void receive_ack(struct edge *edge, struct sb_span json, struct sb_now no
     flight = pacer_reply(&edge->pacer, reply.batch_id, now.mono_ms, &was_flying);
     if (flight == NULL) {
         edge->status.late_replies++; /* of an earlier process or before the last hello: D7 */
+        if (!sb_rule(SB_RULE_OWN_BATCH))
+            settle_foreign(edge, &reply, now);
     } else {
         pacer_reset_retry(&edge->pacer);
         if (was_flying)
@@ -219,7 +236,7 @@ void edge_receive_puback(struct edge *edge, const struct sb_link_event *event, s
     if (lane == NULL)
         return;
     if ((event->err.code == SB_ETOO_LARGE || event->err.code == SB_ELIMIT) &&
-        edge_split(lane, records_of(flight)))
+        edge_split(lane, records_of(lane, flight)))
         return;
     edge_park(edge, lane, now, 0, event->err.code, event->err.msg);
 }

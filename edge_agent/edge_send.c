@@ -164,8 +164,8 @@ static int build(struct edge *edge, struct lane *lane, const struct work *work, 
     };
 
     if (work->hole)
-        return publisher_hole(edge->pub, edge->ob, lane, work, edge->session.boot, id, now.wall_us,
-                              batch, err);
+        return publisher_hole(edge->pub, edge->ob, lane, work, &limits, edge->session.boot, id,
+                              now.wall_us, batch, err);
     return publisher_rows(edge->pub, edge->ob, lane, work, &limits, edge->session.boot, id,
                           now.wall_us, batch, err);
 }
@@ -203,7 +203,7 @@ static bool send_lane(struct edge *edge, struct lane *lane, const struct work *w
     if (rc == 0)
         rc = send_batch(edge, lane, &batch, work->hole ? FLIGHT_HOLE : FLIGHT_ROWS, now, &err);
     if (rc == -(int)SB_ETOO_LARGE) { /* beyond what the broker takes */
-        if (work->hole || !edge_split(lane, batch.hi - batch.lo + 1))
+        if (!edge_split(lane, batch.hi - batch.lo + 1))
             edge_park(edge, lane, now, 0, err.code, err.msg);
         return true;
     }

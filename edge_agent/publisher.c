@@ -305,8 +305,9 @@ static struct sb_span *read_ops(const struct hole_search *search, uint64_t lo, u
 }
 
 int publisher_hole(struct publisher *pub, struct outbox *ob, const struct lane *lane,
-                   const struct work *work, const char *boot, const char *batch_id, int64_t wall_us,
-                   struct publisher_batch *out, struct sb_err *err)
+                   const struct work *work, const struct publisher_limits *limits, const char *boot,
+                   const char *batch_id, int64_t wall_us, struct publisher_batch *out,
+                   struct sb_err *err)
 {
     struct hole_search search = {.lane = lane, .work = work};
     struct sb_buf chars = {0};
@@ -321,8 +322,8 @@ int publisher_hole(struct publisher *pub, struct outbox *ob, const struct lane *
     if (rc < 0)
         goto out;
     hi = search.last < work->hi ? search.last : work->hi;
-    if (hi - work->lo >= SB_BATCH_MAX_RECORDS && search.ops.len > 0)
-        hi = work->lo + SB_BATCH_MAX_RECORDS - 1;
+    if (hi - work->lo >= limits->max_records && search.ops.len > 0)
+        hi = work->lo + limits->max_records - 1;
     ops = read_ops(&search, work->lo, hi, &chars);
     begin(pub, lane, work->lo, hi, boot, batch_id, false, wall_us);
     sb_batch_end_hole(&pub->json, search.reason, ops, ops != NULL ? (size_t)(hi - work->lo + 1) : 0,

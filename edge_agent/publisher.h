@@ -29,10 +29,12 @@ int publisher_rows(struct publisher *pub, struct outbox *ob, const struct lane *
                    const struct work *work, const struct publisher_limits *limits, const char *boot,
                    const char *batch_id, int64_t wall_us, struct publisher_batch *out,
                    struct sb_err *err);
-/* One declared hole, from work->lo to the end of what has one reason. */
+/* One declared hole, from work->lo to the end of what has one reason; at most max_records numbers
+ * where their operations are named. */
 int publisher_hole(struct publisher *pub, struct outbox *ob, const struct lane *lane,
-                   const struct work *work, const char *boot, const char *batch_id, int64_t wall_us,
-                   struct publisher_batch *out, struct sb_err *err);
+                   const struct work *work, const struct publisher_limits *limits, const char *boot,
+                   const char *batch_id, int64_t wall_us, struct publisher_batch *out,
+                   struct sb_err *err);
 /* One record of the dead letter under its old number, "again". */
 int publisher_again(struct publisher *pub, const struct lane *lane, const struct outbox_dead *dead,
                     const char *boot, const char *batch_id, int64_t wall_us,

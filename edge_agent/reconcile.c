@@ -170,6 +170,24 @@ static int cloud_was_restored(struct outbox *ob, struct lane *lane,
     return rc;
 }
 
+/* Without the rule that a row is sent though its number is a hole in the cloud, that hole would
+ * count as an answer. */
+static void settle_holed(struct lane *lane, const struct sb_standing *standing)
+{
+    struct sb_ranges holed = {0};
+
+    if (standing == NULL)
+        return;
+    sb_ranges_copy(&holed, &standing->holes);
+    sb_ranges_remove_all(&holed, &standing->decided);
+    sb_ranges_remove_all(&holed, &lane->holes);
+    if (sb_ranges_max(&holed) > lane_made(lane))
+        sb_ranges_remove(&holed, lane_made(lane) + 1, sb_ranges_max(&holed));
+    sb_ranges_add_all(&lane->settled, &holed);
+    lane->dirty = true;
+    sb_ranges_free(&holed);
+}
+
 /* ---- b: this device was rolled back ---- */
 
 static bool decided_beyond_made(struct lanes *lanes, const struct sb_welcome *welcome)
@@ -206,6 +224,8 @@ int reconcile_welcome(struct outbox *ob, struct lanes *lanes, const struct sb_we
         if (rc < 0)
             return rc;
     }
+    for (size_t i = 0; !sb_rule(SB_RULE_SEND_HOLED) && i < lanes->count; i++)
+        settle_holed(&lanes->at[i], standing_of(welcome, &lanes->at[i]));
     if (decided_beyond_made(lanes, welcome) && sb_rule(SB_RULE_NEW_EPOCH)) {
         if ((rc = outbox_new_epoch(ob, rng, wall_us, epoch, err)) < 0)
             return rc;

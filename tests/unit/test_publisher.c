@@ -246,12 +246,15 @@ static void hole(struct lane *lane, uint64_t lo, uint64_t hi, enum sb_hole_reaso
     sb_ranges_add(&lane->holes, lo, hi);
 }
 
+static uint64_t hole_records = SB_BATCH_MAX_RECORDS;
+
 static void build_hole(struct lane *lane, uint64_t lo, uint64_t hi)
 {
     const struct work work = {lo, hi, true};
+    const struct publisher_limits limits = {hole_records, SB_BATCH_MAX_BYTES};
 
-    assert_int_equal(publisher_hole(pub, kit_ob, lane, &work, KIT_INGEST, batch_id, kit_now.wall_us,
-                                    &built, &kit_err),
+    assert_int_equal(publisher_hole(pub, kit_ob, lane, &work, &limits, KIT_INGEST, batch_id,
+                                    kit_now.wall_us, &built, &kit_err),
                      0);
     decode();
     assert_int_equal(batch.form, SB_FORM_HOLE);
@@ -274,6 +277,23 @@ static void hole_names_the_operations_of_the_numbers_it_declares(void **state)
     assert_int_equal(batch.ops[0].len, 0);
     assert_true(sb_span_is(batch.ops[1], "\"d \\\"q\\\"\""));
     assert_true(sb_span_is(batch.ops[2], "\"e\""));
+}
+
+static void named_hole_keeps_to_the_limit_of_records(void **state)
+{
+    struct lane *lane;
+
+    (void)state;
+    kit_edit("op-a");
+    lane = kit_load(USER);
+    lane->next_seq = 9;
+    hole(lane, 2, 6, SB_HOLE_DEAD, "[\"b\",\"c\",\"d\",\"e\",\"f\"]");
+    hole_records = 2;
+    build_hole(lane, 3, 6);
+    hole_records = SB_BATCH_MAX_RECORDS;
+    assert_int_equal(batch.last_seq, 4);
+    assert_int_equal(batch.op_count, 2);
+    assert_true(sb_span_is(batch.ops[1], "\"d\""));
 }
 
 static void holes_of_different_reasons_go_apart(void **state)
@@ -319,6 +339,7 @@ int main(void)
         CASE(operations_go_as_records),
         CASE(dead_letter_goes_under_its_old_number),
         CASE(hole_names_the_operations_of_the_numbers_it_declares),
+        CASE(named_hole_keeps_to_the_limit_of_records),
         CASE(holes_of_different_reasons_go_apart),
         CASE(unnamed_hole_of_any_length_is_one_batch),
     };
