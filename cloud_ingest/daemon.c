@@ -8,10 +8,12 @@
 #include "daemon_internal.h"
 
 #define STORE_RETRY_MS  1000  /* between two attempts to open the database */
+#define STORE_LOOK_MS   1000  /* between two looks, at least, whether it is still in its place */
 #define RESULTS_MAX     1024  /* publish results that wait in the mailbox */
 #define EVENTS_PER_TURN 4096  /* then signals and the socket have their turn */
 #define STOP_DRAIN_MS   500   /* for what the mailbox holds when the daemon is told to stop */
 #define SAME_ERROR_MS   60000 /* the same failure to connect is logged once in so long */
+#define DROPPED_MS      10000 /* dropped messages likewise */
 #define STATE_MODE      0750
 
 /* States are retained: the last ones come with each subscription, so none needs to be queued. */
@@ -48,6 +50,7 @@ static int open_store(struct daemon *d, struct sb_now now, struct sb_err *err)
                                     .busy_timeout_ms = (int)config->busy_timeout,
                                     .cache_kib = (int)(config->cache_bytes / 1024),
                                     .page_limit = config->store_max_bytes / CLOUD_PAGE_BYTES,
+                                    .existing = d->store_replaced,
                                     .mappings = d->mappings};
     int rc = store_open(config->store_path, &options, &d->store, err);
 
@@ -59,7 +62,13 @@ static int open_store(struct daemon *d, struct sb_now now, struct sb_err *err)
     return rc;
 }
 
-/* A database that is locked or has no room now is waited for; any other failure is an end. */
+static bool is_waited_for(const struct daemon *d, enum sb_code code)
+{
+    return sb_code_class(code) == SB_RETRY || (code == SB_ENOT_FOUND && d->store_replaced);
+}
+
+/* A database that is locked, has no room now, or was taken away to be replaced is waited for; any
+ * other failure is an end. */
 static int try_store(struct daemon *d, struct sb_now now, struct sb_err *err)
 {
     struct sb_err own = {0};
@@ -71,7 +80,7 @@ static int try_store(struct daemon *d, struct sb_now now, struct sb_err *err)
         set_will(d, now);
         return 0;
     }
-    if (sb_code_class(own.code) != SB_RETRY) {
+    if (!is_waited_for(d, own.code)) {
         if (err != NULL)
             *err = own;
         return rc;
@@ -81,6 +90,23 @@ static int try_store(struct daemon *d, struct sb_now now, struct sb_err *err)
     d->store_err = own;
     d->store_due_ms = now.mono_ms + STORE_RETRY_MS;
     return 0;
+}
+
+/* Somebody moved another database into its place, such as an older copy: what is committed to the
+ * one that is open would be seen by nobody. The other one is served, under a boot of its own; the
+ * connection is made anew so that the Last Will and the presence name that. */
+static void leave_replaced(struct daemon *d, struct sb_now now)
+{
+    struct sb_link *link = sb_mqtt_link_get(d->mqtt);
+
+    if (d->store == NULL || store_in_place(d->store))
+        return;
+    log_warn("another database is in the place of the one that was open path=%s",
+             d->config->store_path);
+    close_store(d);
+    d->store_replaced = true;
+    d->store_due_ms = now.mono_ms;
+    link->drop(link);
 }
 
 /* ---- the link ---- */
@@ -184,6 +210,19 @@ static int make_link(struct daemon *d, struct sb_err *err)
     return sb_mqtt_link_new(&mqtt, d->box, &d->mqtt, err);
 }
 
+/* What the mailbox had no room for. Resending repairs it, but somebody should know. */
+static void log_dropped(struct daemon *d, struct sb_now now)
+{
+    uint64_t dropped = sb_mailbox_dropped(d->box);
+
+    if (dropped == d->dropped_logged || now.mono_ms - d->drop_logged_ms < DROPPED_MS)
+        return;
+    log_warn("no room for what came in: %llu messages dropped, devices send them again",
+             (unsigned long long)(dropped - d->dropped_logged));
+    d->dropped_logged = dropped;
+    d->drop_logged_ms = now.mono_ms;
+}
+
 /* ---- the loop ---- */
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -193,7 +232,7 @@ static int64_t earlier(int64_t a, int64_t b)
 
 static int64_t next_deadline(const struct daemon *d)
 {
-    int64_t at = daemon_control_deadline(d);
+    int64_t at = earlier(daemon_control_deadline(d), sb_clock_now().mono_ms + STORE_LOOK_MS);
 
     if (d->ingest == NULL)
         return earlier(at, d->store_due_ms);
@@ -227,6 +266,7 @@ static int turn(struct daemon *d, struct sb_err *err)
     struct sb_now now = sb_clock_now();
     int rc = 0;
 
+    leave_replaced(d, now);
     if (d->ingest == NULL && now.mono_ms >= d->store_due_ms)
         rc = try_store(d, now, err);
     if (rc == 0 && d->ingest != NULL) {
@@ -235,6 +275,7 @@ static int turn(struct daemon *d, struct sb_err *err)
         now = sb_clock_now();
         rc = ingest_flush(d->ingest, now, err);
         set_will(d, now);
+        log_dropped(d, now);
     }
     daemon_control_tick(d, sb_clock_now());
     return rc;

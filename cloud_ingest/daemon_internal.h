@@ -32,11 +32,13 @@ struct daemon {
     struct store *store;
     struct ingest *ingest;
     int64_t store_due_ms; /* the next attempt to open it */
+    bool store_replaced;  /* one that was open is no longer in its place: none is made */
     struct sb_err store_err;
 
     bool up;
-    int64_t up_ms, down_logged_ms;
+    int64_t up_ms, down_logged_ms, drop_logged_ms;
     struct sb_err link_err;
+    uint64_t dropped_logged;         /* of the mailbox's count */
     char will_boot[SB_UUID_LEN + 1]; /* the boot that the Last Will names */
 
     struct hello_wait *waits; /* callers of the verb hello */

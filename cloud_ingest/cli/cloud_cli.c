@@ -62,21 +62,20 @@ static void add_online(struct cloud_online *online, struct sb_span name)
 
 void cloud_cli_online(struct cloud_cli *c, struct cloud_online *online)
 {
-    struct sb_json_field fields[] = {{.key = "broker"}, {.key = "online"}};
+    struct sb_json_field fields[] = {{.key = "connected"}, {.key = "complete"}, {.key = "online"}};
     struct sb_buf answer = {0};
     struct sb_json_iter iter;
-    struct sb_span connected, name;
+    struct sb_span name;
     struct sb_err err;
 
     *online = (struct cloud_online){0};
-    if (cloud_cli_ask(c, "status", NULL, 0, &answer, &err) == 0) {
-        sb_json_pick(sb_buf_span(&answer), fields, 2);
-        online->known = sb_field_given(&fields[0]) && sb_field_given(&fields[1]) &&
-                        sb_json_get(fields[0].value, "connected", &connected) &&
-                        sb_span_is(connected, "true");
+    if (cloud_cli_ask(c, "online", NULL, 0, &answer, &err) == 0) {
+        sb_json_pick(sb_buf_span(&answer), fields, 3);
+        online->known = sb_field_given(&fields[2]) && sb_span_is(fields[0].value, "true");
+        online->complete = sb_span_is(fields[1].value, "true");
     }
     if (online->known) {
-        sb_json_iter_init(&iter, fields[1].value);
+        sb_json_iter_init(&iter, fields[2].value);
         while (sb_json_next_element(&iter, &name))
             add_online(online, name);
     }

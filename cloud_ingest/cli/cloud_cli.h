@@ -44,9 +44,10 @@ void cloud_cli_close(struct cloud_cli *c);
 int cloud_cli_ask(struct cloud_cli *c, const char *verb, const char *device, int64_t wait_ms,
                   struct sb_buf *answer, struct sb_err *err);
 
-/* The names of the devices that are online, sorted; *known is false without a connected daemon. */
+/* The names of the devices that are online, sorted. */
 struct cloud_online {
-    bool known;
+    bool known;    /* false without a daemon that is connected */
+    bool complete; /* false where they are too many to name */
     char (*names)[SB_NAME_MAX + 1];
     size_t count;
 };

@@ -72,9 +72,9 @@ static const char *state_of(const struct listing *l, const struct device_info *i
 {
     if (info->revoked)
         return "revoked";
-    if (!l->online.known)
-        return "unknown";
-    return cloud_online_has(&l->online, info->device) ? "online" : "offline";
+    if (cloud_online_has(&l->online, info->device))
+        return "online";
+    return l->online.known && l->online.complete ? "offline" : "unknown";
 }
 
 static void put_device(struct listing *l, const struct device_info *info,

@@ -653,6 +653,27 @@ def test_a_locked_database_is_busy_and_recovers(own_stack, client):
     assert device.send(TYPE, 2, rows(2, 1))["result"] == "stored"
 
 
+def test_a_backup_put_in_place_while_it_runs_is_taken_up(own_stack, client):
+    stack = own_stack().start()
+    device = client(stack, "restored")
+    assert device.send(TYPE, 1, rows(1, 1))["result"] == "stored"
+    backup = stack.ingest.database.with_name("backup.db")
+    source, target = sqlite3.connect(stack.ingest.database), sqlite3.connect(backup)
+    source.backup(target)
+    source.close()
+    target.close()
+    assert device.send(TYPE, 2, rows(2, 1))["result"] == "stored"
+    boot = stack.ingest.status()["boot"]
+    for suffix in ("-wal", "-shm"):
+        stack.ingest.database.with_name(stack.ingest.database.name + suffix).unlink()
+    backup.rename(stack.ingest.database)
+    wait_until(lambda: stack.ingest.status()["boot"] not in (None, boot), 10, "another boot")
+    wait_until(lambda: stack.ingest.status()["broker"]["connected"], 10, "a connection")
+    assert len(stack.ingest.readings("restored", "plain")) == 1
+    assert device.send(TYPE, 2, rows(2, 1))["result"] == "stored"
+    assert len(stack.ingest.readings("restored", "plain")) == 2
+
+
 def test_sigterm_while_the_database_is_locked_ends_it_in_time(own_stack, client):
     stack = own_stack().start()
     device = client(stack, "stopping")

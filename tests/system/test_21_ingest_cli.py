@@ -89,6 +89,11 @@ def say_hello(device, streams, epochs=None):
     return device.ask(json.dumps(hello).encode(), "ctl", correlation=nonce.encode())
 
 
+def state_of(stack, device):
+    return next((entry["state"] for entry in stack.ingest.json("devices")["devices"]
+                 if entry["device"] == device), None)
+
+
 # --- devices and bindings ---
 
 
@@ -124,7 +129,7 @@ def test_devices_lists_what_is_known_of_each(stack, client):
     assert TIME.match(found["added_at"]) and TIME.match(found["last_seen"])
     assert found["hello_at"] is None
     device.mqtt.publish("sb/v1/state/listed", b'{"v":1,"state":"online"}', retain=True)
-    wait_until(lambda: "listed" in stack.ingest.status()["online"], 5, "the state")
+    wait_until(lambda: state_of(stack, "listed") == "online", 5, "the state")
     assert say_hello(device, {})["kind"] == "welcome"
     found = stack.ingest.json("devices", "--user", "user-l")["devices"]
     assert [entry["device"] for entry in found] == ["listed"]
@@ -452,7 +457,7 @@ def test_fresh_asks_the_devices_that_are_online(own_stack, client):
     assert report["fresh"] is True and report["streams"][0]["told_at"] > before
     silent.mqtt.publish("sb/v1/state/silent", b'{"v":1,"state":"online"}', retain=True)
     silent.mqtt.subscribe("sb/v1/down/silent/notify")
-    wait_until(lambda: "silent" in stack.ingest.status()["online"], 5, "the state")
+    wait_until(lambda: state_of(stack, "silent") == "online", 5, "the state")
     result = stack.ingest.cli("verify", "--fresh", "1s", "--json")
     assert json.loads(result.stdout)["fresh"] is False
     assert "no answer in time from: silent" in result.stderr
@@ -490,6 +495,7 @@ def test_status_of_the_daemon(own_stack):
     assert status["counters"]["batches"] == 0 and TIME.match(status["started_at"])
     text = stack.ingest.cli("status").stdout
     assert re.search(rf"^broker +mqtts://{HOST}:", text, re.MULTILINE)
+    assert status["devices_online"] == 0
     stack.broker.stop()
     status = wait_until(lambda: found if not (found := stack.ingest.status())["broker"][
         "connected"] else None, 5, "the loss")
