@@ -13,6 +13,7 @@
 #define EVENTS_PER_TURN 4096  /* then signals and the socket have their turn */
 #define STOP_DRAIN_MS   500   /* for what the mailbox holds when the daemon is told to stop */
 #define SAME_ERROR_MS   60000 /* the same failure to connect is logged once in so long */
+#define DROPPED_MS      10000 /* dropped messages likewise */
 #define STATE_MODE      0750
 
 /* States are retained: the last ones come with each subscription, so none needs to be queued. */
@@ -209,6 +210,19 @@ static int make_link(struct daemon *d, struct sb_err *err)
     return sb_mqtt_link_new(&mqtt, d->box, &d->mqtt, err);
 }
 
+/* What the mailbox had no room for. Resending repairs it, but somebody should know. */
+static void log_dropped(struct daemon *d, struct sb_now now)
+{
+    uint64_t dropped = sb_mailbox_dropped(d->box);
+
+    if (dropped == d->dropped_logged || now.mono_ms - d->drop_logged_ms < DROPPED_MS)
+        return;
+    log_warn("no room for what came in: %llu messages dropped, devices send them again",
+             (unsigned long long)(dropped - d->dropped_logged));
+    d->dropped_logged = dropped;
+    d->drop_logged_ms = now.mono_ms;
+}
+
 /* ---- the loop ---- */
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -261,6 +275,7 @@ static int turn(struct daemon *d, struct sb_err *err)
         now = sb_clock_now();
         rc = ingest_flush(d->ingest, now, err);
         set_will(d, now);
+        log_dropped(d, now);
     }
     daemon_control_tick(d, sb_clock_now());
     return rc;

@@ -1,20 +1,21 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
 #include "common/json_put.h"
 #include "common/json_read.h"
 #include "daemon_internal.h"
 
-/* The verbs of the daemon's socket: {"verb":"status"} and
+/* The verbs of the daemon's socket: {"verb":"status"}, {"verb":"online"} and
  * {"verb":"hello","device":"edge-001","wait_ms":5000} (device: that one alone). */
 
-#define CHECK_MS      25 /* between two looks for hellos that have come */
+#define CHECK_MS      25 /* between two looks for hellos that have come, and 1 ms more ... */
+#define CHECK_EACH    10 /* ... for so many devices that are waited for */
 #define ASK_AGAIN_MS  1000
 #define STATES_MS     300 /* after a connect the devices' retained states come in */
 #define WAIT_MAX_MS   3600000
 #define ANSWER_SILENT 100 /* devices named in one answer; all are counted */
+#define ANSWER_ONLINE 50000
 
 struct asked {
     char device[SB_NAME_MAX + 1];
@@ -124,11 +125,6 @@ static void put_counters(const struct daemon *d, struct sb_buf *out)
     sb_put_close(out, '}');
 }
 
-static void put_online(void *ctx, const char *device)
-{
-    sb_put_text(ctx, NULL, device);
-}
-
 static void answer_status(struct daemon *d, uint64_t client)
 {
     struct sb_now now = sb_clock_now();
@@ -152,11 +148,40 @@ static void answer_status(struct daemon *d, uint64_t client)
     if (d->ingest != NULL)
         put_counters(d, &line);
     sb_put_u64(&line, "devices_online", fleet_online(d->fleet));
-    sb_put_open(&line, "online", '[');
-    fleet_each_online(d->fleet, put_online, &line);
-    sb_put_close(&line, ']');
     sb_put_close(&line, '}');
     answer(d, client, &line);
+}
+
+/* ---- online ---- */
+
+struct naming {
+    struct sb_buf line;
+    size_t left;
+};
+
+static void put_online(void *ctx, const char *device)
+{
+    struct naming *naming = ctx;
+
+    if (naming->left == 0)
+        return;
+    naming->left--;
+    sb_put_text(&naming->line, NULL, device);
+}
+
+static void answer_online(struct daemon *d, uint64_t client)
+{
+    struct naming naming = {.left = ANSWER_ONLINE};
+
+    sb_put_open(&naming.line, NULL, '{');
+    sb_put_bool(&naming.line, "success", true);
+    sb_put_bool(&naming.line, "connected", d->up);
+    sb_put_bool(&naming.line, "complete", fleet_online(d->fleet) <= ANSWER_ONLINE);
+    sb_put_open(&naming.line, "online", '[');
+    fleet_each_online(d->fleet, put_online, &naming);
+    sb_put_close(&naming.line, ']');
+    sb_put_close(&naming.line, '}');
+    answer(d, client, &naming.line);
 }
 
 /* ---- hello ---- */
@@ -304,6 +329,7 @@ static bool wait_tick(struct daemon *d, struct hello_wait *wait, struct sb_now n
 void daemon_control_tick(struct daemon *d, struct sb_now now)
 {
     struct hello_wait **at = &d->waits;
+    size_t open = 0;
 
     if (now.mono_ms < d->waits_due_ms)
         return;
@@ -314,10 +340,12 @@ void daemon_control_tick(struct daemon *d, struct sb_now now)
             *at = wait->next;
             wait_free(wait);
         } else {
+            open += wait->count - wait->answered;
             at = &wait->next;
         }
     }
-    d->waits_due_ms = d->waits != NULL ? now.mono_ms + CHECK_MS : INT64_MAX;
+    d->waits_due_ms =
+        d->waits != NULL ? now.mono_ms + CHECK_MS + (int64_t)(open / CHECK_EACH) : INT64_MAX;
 }
 
 int64_t daemon_control_deadline(const struct daemon *d)
@@ -402,8 +430,10 @@ void daemon_control_call(void *ctx, const struct sb_control_call *control_call)
         refuse(d, client, &err);
     } else if (strcmp(call.verb, "status") == 0) {
         answer_status(d, client);
+    } else if (strcmp(call.verb, "online") == 0) {
+        answer_online(d, client);
     } else if (strcmp(call.verb, "hello") != 0) {
-        sb_fail(&err, SB_EUNKNOWN_OP, "verb '%s': not status or hello", call.verb);
+        sb_fail(&err, SB_EUNKNOWN_OP, "verb '%s': not status, online or hello", call.verb);
         refuse(d, client, &err);
     } else if (call.wait_ms == 0 && call.device[0] != '\0') {
         hint(d, client, call.device);

@@ -36,8 +36,9 @@ struct daemon {
     struct sb_err store_err;
 
     bool up;
-    int64_t up_ms, down_logged_ms;
+    int64_t up_ms, down_logged_ms, drop_logged_ms;
     struct sb_err link_err;
+    uint64_t dropped_logged;         /* of the mailbox's count */
     char will_boot[SB_UUID_LEN + 1]; /* the boot that the Last Will names */
 
     struct hello_wait *waits; /* callers of the verb hello */
