@@ -218,8 +218,9 @@ int sb_db_open(const char *path, const struct sb_db_options *options, sqlite3 **
         rc = create ? make_private_file(path, err) : check_there(path, err);
     if (rc != 0)
         return rc;
-    if (sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE, NULL) !=
-        SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db,
+                        flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                        NULL) != SQLITE_OK) {
         rc = db != NULL ? sb_db_fail(db, err, path)
                         : sb_fail(err, SB_EINTERNAL, "%s: out of memory", path);
         goto close_db;
