@@ -674,6 +674,31 @@ def test_a_backup_put_in_place_while_it_runs_is_taken_up(own_stack, client):
     assert len(stack.ingest.readings("restored", "plain")) == 2
 
 
+def test_a_full_mailbox_drops_and_resending_repairs_it(own_stack, client):
+    """The owner is held up by a lock; what has no room meanwhile was acknowledged all the same."""
+    stack = own_stack(ingest__mailbox_messages=16).start()
+    device = client(stack, "flood")
+    assert device.send(TYPE, 1, rows(1, 1))["result"] == "stored"
+    batches = [device.batch(TYPE, number, rows(number, 1)) for number in range(2, 402)]
+    other = sqlite3.connect(stack.ingest.database, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        sent = {device.publish(batch): batch for batch in batches}
+        last = device.mqtt.publish("sb/v1/state/flood", b"")  # the broker has them all
+        assert last in (0x00, 0x10)
+        wait_until(lambda: any(map(device.reply, sent)), 10, "a first answer")
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+    assert wait_until(lambda: stack.ingest.counters()["dropped"], 5, "dropped messages") > 0
+    for batch in batches:
+        reply = device.ask(batch, correlation=str(uuid.uuid4()).encode())
+        assert reply["result"] in ("stored", "duplicate"), reply
+    assert sorted(row["values"]["value"] for row in stack.ingest.readings("flood", "plain")) == list(
+        range(1, 402))
+    assert stack.ingest.verify()["total"]["branched"] == 0
+
+
 def test_sigterm_while_the_database_is_locked_ends_it_in_time(own_stack, client):
     stack = own_stack().start()
     device = client(stack, "stopping")
