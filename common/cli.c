@@ -41,6 +41,9 @@ struct sb_cli {
 /* ---- messages ---- */
 
 static void say(const struct sb_cli *cli, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
+static void say(const struct sb_cli *cli, const char *fmt, va_list ap)
 {
     fprintf(stderr, "%s: ", cli->program->name);
     vfprintf(stderr, fmt, ap);

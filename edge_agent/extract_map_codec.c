@@ -8,6 +8,8 @@
 #include "common/json.h"
 
 #define MAP_MAX_BYTES 262144
+#define PATTERN_MAX   256 /* characters of a regular expression */
+#define REPEATS_MAX   12  /* its * + ? */
 
 static void column_fini(struct extract_column *column)
 {
@@ -103,11 +105,41 @@ static int character_member(const cJSON *object, const char *key, char fallback,
     return 0;
 }
 
+/* glibc copies what "+" and "{n}" repeat, so that repeated repetition eats all memory. */
+static bool costly(const char *pattern)
+{
+    unsigned repeats = 0;
+    bool bracket = false, repeated = false;
+    char before = 'x';
+
+    for (; *pattern != '\0'; before = *pattern++) {
+        bool again = !bracket && strchr("*+?", *pattern) != NULL;
+
+        if (bracket) {
+            bracket = *pattern != ']' || before == '[' || before == '^';
+        } else if (*pattern == '[') {
+            bracket = true;
+        } else if (*pattern == '\\' && pattern[1] != '\0') {
+            pattern++;
+        } else if (*pattern == '{' || (again && repeated)) {
+            return true;
+        }
+        repeats += again;
+        repeated = again;
+    }
+    return repeats > REPEATS_MAX || bracket;
+}
+
 static int compile(regex_t *regex, const char *pattern, const char *key, struct sb_err *err)
 {
     char text[120];
-    int rc = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
+    int rc;
 
+    if (strlen(pattern) > PATTERN_MAX || costly(pattern))
+        return sb_fail(err, SB_ECONFIG,
+                       "map: %s: '%.60s': at most %d characters, %d of * + ? and no {}", key,
+                       pattern, PATTERN_MAX, REPEATS_MAX);
+    rc = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
     if (rc == 0)
         return 0;
     regerror(rc, regex, text, sizeof(text));

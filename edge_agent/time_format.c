@@ -86,6 +86,22 @@ static int check_pattern(const char *pattern, struct sb_err *err)
     return 0;
 }
 
+static bool epoch_unit(const char *format, int64_t *unit_us)
+{
+    static const struct {
+        const char *name;
+        int64_t us;
+    } units[] = {{"epoch_s", 1000000}, {"epoch_ms", 1000}, {"epoch_us", 1}};
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(format, units[i].name) == 0) {
+            *unit_us = units[i].us;
+            return true;
+        }
+    }
+    return false;
+}
+
 int time_format_init(struct time_format *tf, const char *format, const char *zone,
                      struct sb_err *err)
 {
@@ -96,14 +112,8 @@ int time_format_init(struct time_format *tf, const char *format, const char *zon
         tf->kind = TIME_RFC3339;
     } else if (strcmp(format, "iso8601") == 0) {
         tf->kind = TIME_ISO8601;
-    } else if (strncmp(format, "epoch_", 6) == 0) {
+    } else if (epoch_unit(format, &tf->unit_us)) {
         tf->kind = TIME_EPOCH;
-        tf->unit_us = strcmp(format, "epoch_s") == 0    ? 1000000
-                      : strcmp(format, "epoch_ms") == 0 ? 1000
-                      : strcmp(format, "epoch_us") == 0 ? 1
-                                                        : 0;
-        if (tf->unit_us == 0)
-            return check_pattern(format, err);
     } else {
         rc = check_pattern(format, err);
         if (rc != 0)

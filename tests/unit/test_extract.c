@@ -364,6 +364,8 @@ static void bad_maps_are_named(void **state)
     assert_bad_map("{\"header\":\"no\",\"columns\":2,\"time\":{\"column\":1},\"fields\":[{"
                    "\"field\":\"a\",\"column\":\"x\"}]}",
                    "needs a header");
+    assert_bad_map("{\"skip\":[\"a++++\"],\"time\":{\"column\":1},\"fields\":[]}", "a++++");
+    assert_bad_map("{\"skip\":[\"a{2}\"],\"time\":{\"column\":1},\"fields\":[]}", "a{2}");
     assert_bad_map("{\"skip\":[\"(\"],\"time\":{\"column\":1},\"fields\":[]}", "(");
     assert_bad_map("{\"delimiter\":\";;\",\"time\":{\"column\":1},\"fields\":[]}", "delimiter");
     assert_bad_map("{\"format\":\"xml\"}", "csv or ndjson");
