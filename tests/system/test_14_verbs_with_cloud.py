@@ -99,6 +99,7 @@ def test_a_user_without_a_binding_waits_and_says_why(edge, stack):
     edge.put(AIR, {"pm2_5": 1})
     parked = wait_until(lambda: edge.status().get("parked"), 20, "a parked stream")
     assert parked[0]["stream"] == f"history/{user}" and parked[0]["code"] == "forbidden"
+    wait_until(lambda: edge.status()["pending_count"] == 1, 20, "the other stream in the cloud")
     waiting, = edge.json("queue")["items"]
     assert waiting["stream"] == f"history/{user}" and waiting["error_message"] == parked[0]["reason"]
     assert f"history/{user}" in edge.cli("queue").stdout and "parked" in edge.cli("status").stdout
