@@ -13,6 +13,7 @@
 #include "check.h"
 
 /* What a write-ahead log is cut back to after a checkpoint; a long reader can make it grow. */
+#define OUR_ID_PREFIX  0x5342
 #define WAL_KEPT_BYTES "16777216"
 #define WAL_PAUSE_MS   5
 
@@ -169,8 +170,22 @@ static int set_limits(sqlite3 *db, const struct sb_db_options *options, struct s
     return used > 0 ? sb_db_exec(db, sql, err) : 0;
 }
 
+/* A database of another program stays as it is, header included, until sb_db_migrate refuses it.
+ * The application ids of both daemons begin with the letters SB. */
+static int is_foreign(sqlite3 *db, bool *foreign, struct sb_err *err)
+{
+    int64_t id = 0, objects = 0;
+    int rc = ask_number(db, "PRAGMA application_id", &id, err);
+
+    if (rc == 0)
+        rc = ask_number(db, "SELECT count(*) FROM sqlite_schema", &objects, err);
+    *foreign = objects > 0 && id >> 16 != OUR_ID_PREFIX;
+    return rc;
+}
+
 static int configure(sqlite3 *db, const struct sb_db_options *options, struct sb_err *err)
 {
+    bool foreign = false;
     int64_t version;
     int rc;
 
@@ -179,7 +194,9 @@ static int configure(sqlite3 *db, const struct sb_db_options *options, struct sb
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     /* The first read of the file: here it shows whether it is a database at all. */
     rc = ask_number(db, "PRAGMA schema_version", &version, err);
-    if (rc == 0 && !options->read_only)
+    if (rc == 0)
+        rc = is_foreign(db, &foreign, err);
+    if (rc == 0 && !options->read_only && !foreign)
         rc = use_wal(db, options, err);
     if (rc == 0)
         rc = sb_db_exec(db,

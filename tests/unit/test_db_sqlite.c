@@ -14,7 +14,7 @@
 
 #include "common/db_sqlite.h"
 
-#define APP_ID 0x73624544
+#define APP_ID 0x53424454 /* "SBDT" */
 
 static const struct sb_db_options writer = {.busy_timeout_ms = 50, .create = true};
 
@@ -260,6 +260,21 @@ static void a_foreign_database_is_refused_and_left_alone(void **state)
     sb_db_close(db);
 }
 
+/* Not even its journal mode, which is in the header, is changed by looking at it. */
+static void a_foreign_file_keeps_its_journal_mode(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE theirs(x)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    db = open_db(f, &writer);
+    assert_int_equal(sb_db_migrate(db, APP_ID, steps, 2, &f->err), -SB_ECORRUPT);
+    assert_text(db, "PRAGMA journal_mode", "delete");
+    sb_db_close(db);
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -396,6 +411,7 @@ int main(void)
         TEST(migrations_run_once_each_in_order),
         TEST(a_step_that_fails_leaves_the_schema_before_it),
         TEST(a_foreign_database_is_refused_and_left_alone),
+        TEST(a_foreign_file_keeps_its_journal_mode),
         TEST(a_newer_schema_is_refused),
         TEST(read_only_reads_and_refuses_to_write),
         TEST(a_full_disk_is_named_and_the_transaction_is_gone),
