@@ -158,7 +158,7 @@ static void add_counts(struct edge *edge)
 /* V4: once nothing of a document is pending, the cloud's comes into force where one was refused. */
 static int settle_documents(struct edge *edge, struct sb_now now, struct sb_err *err)
 {
-    bool changed;
+    enum settings_applied applied;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
@@ -167,8 +167,10 @@ static int settle_documents(struct edge *edge, struct sb_now now, struct sb_err 
         if (lane == NULL || lane->stream.class != SB_UP_SETTINGS ||
             lanes_pending_named(&edge->lanes, lane->name) > 0)
             continue;
-        rc = settings_apply_conflicts(edge->ob, lane->stream.name, now, edge->rng, &changed, err);
-        if (rc == 0 && changed) {
+        rc = settings_apply_conflicts(edge->ob, lane->stream.name, now, edge->rng, &applied, err);
+        if (rc == 0 && applied == SETTINGS_UNREAD)
+            edge_restores_ask(edge, lane->stream.name, now);
+        if (rc == 0 && applied == SETTINGS_CHANGED) {
             log_info("user=%s the cloud's settings are in force, the edit is kept in the conflicts",
                      lane->stream.name);
             edge->awake = true;
@@ -286,7 +288,8 @@ static void unpark_all(struct edge *edge)
         edge->lanes.at[i].parked_until_ms = 0; /* one try each; the delays stay as they are */
 }
 
-static void after_welcome(struct edge *edge, const struct reconcile_result *result)
+static void after_welcome(struct edge *edge, const struct reconcile_result *result,
+                          struct sb_now now)
 {
     const struct sb_welcome *welcome = &edge->session.whole;
 
@@ -308,6 +311,7 @@ static void after_welcome(struct edge *edge, const struct reconcile_result *resu
     pacer_reset_retry(&edge->pacer);
     unpark_all(edge);
     edge->dead_due = true;
+    edge_restores_resume(edge, now);
 }
 
 static void apply_welcome(struct edge *edge, struct sb_now now)
@@ -327,7 +331,7 @@ static void apply_welcome(struct edge *edge, struct sb_now now)
         start_over(edge, now, &err);
         return; /* the gate stays shut; the hello is repeated on its timer */
     }
-    after_welcome(edge, &result);
+    after_welcome(edge, &result, now);
 }
 
 /* ---- timers ---- */

@@ -27,7 +27,7 @@ struct restore {
     char user[SB_NAME_MAX + 1];
     int64_t sent_ms;
     int64_t deadline_ms;
-    edge_restored_fn fn;
+    edge_restored_fn fn; /* NULL: the core asked */
     void *ctx;
 };
 
@@ -83,6 +83,10 @@ int edge_publish(struct edge *edge, enum sb_up_class class, struct sb_span paylo
 
 /* edge_restore.c */
 void edge_restores_send(struct edge *edge, struct sb_now now);
+/* The core's own request for the document that ends a user's conflicts: asked once at a time, until
+ * it is answered. resume: those that an earlier process or connection left behind. */
+void edge_restores_ask(struct edge *edge, const char *user, struct sb_now now);
+void edge_restores_resume(struct edge *edge, struct sb_now now);
 void edge_restores_forget(struct edge *edge); /* a hello was sent: they go again */
 void edge_restores_expire(struct edge *edge, struct sb_now now);
 void edge_restores_answer(struct edge *edge, struct sb_span json, struct sb_now now);

@@ -7,23 +7,74 @@
 #include "edge_agent/edge_internal.h"
 #include "edge_agent/settings.h"
 
-int edge_restore_settings(struct edge *edge, const char *user, int64_t timeout_ms,
-                          struct sb_now now, edge_restored_fn fn, void *ctx, struct sb_err *err)
+/* A free place with an id of its own, NULL when there is none. */
+static struct restore *add(struct edge *edge, const char *user, int64_t deadline_ms,
+                           struct sb_now now)
 {
     for (int i = 0; i < EDGE_RESTORES_MAX; i++) {
         struct restore *restore = &edge->restores[i];
 
         if (restore->used)
             continue;
-        *restore = (struct restore){
-            .used = true, .deadline_ms = now.mono_ms + timeout_ms, .fn = fn, .ctx = ctx};
+        *restore = (struct restore){.used = true, .deadline_ms = deadline_ms};
         sb_uuid7(edge->rng, now.wall_us, restore->id);
         snprintf(restore->user, sizeof(restore->user), "%s", user);
         edge->awake = true;
-        return 0;
+        return restore;
     }
-    return sb_fail(err, SB_EBUSY, "%d requests are waiting for an answer already",
-                   EDGE_RESTORES_MAX);
+    return NULL;
+}
+
+int edge_restore_settings(struct edge *edge, const char *user, int64_t timeout_ms,
+                          struct sb_now now, edge_restored_fn fn, void *ctx, struct sb_err *err)
+{
+    struct restore *restore = add(edge, user, now.mono_ms + timeout_ms, now);
+
+    if (restore == NULL)
+        return sb_fail(err, SB_EBUSY, "%d requests are waiting for an answer already",
+                       EDGE_RESTORES_MAX);
+    restore->fn = fn;
+    restore->ctx = ctx;
+    return 0;
+}
+
+void edge_restores_ask(struct edge *edge, const char *user, struct sb_now now)
+{
+    for (int i = 0; i < EDGE_RESTORES_MAX; i++)
+        if (edge->restores[i].used && edge->restores[i].fn == NULL &&
+            strcmp(edge->restores[i].user, user) == 0)
+            return;
+    if (add(edge, user, INT64_MAX, now) == NULL)
+        log_warn("user=%s the cloud's settings are read after the next welcome", user);
+}
+
+struct resuming {
+    struct edge *edge;
+    struct sb_now now;
+};
+
+static int resume_one(void *ctx, const struct outbox_conflict *conflict)
+{
+    struct resuming *resuming = ctx;
+    struct sb_stream stream = {.class = SB_UP_SETTINGS};
+    char name[SB_STREAM_MAX + 1];
+
+    if (conflict->in_force)
+        return 0;
+    memcpy(stream.name, conflict->user, sizeof(stream.name));
+    sb_stream_print(&stream, name);
+    if (lanes_pending_named(&resuming->edge->lanes, name) == 0)
+        edge_restores_ask(resuming->edge, conflict->user, resuming->now);
+    return 0;
+}
+
+void edge_restores_resume(struct edge *edge, struct sb_now now)
+{
+    struct resuming resuming = {edge, now};
+    struct sb_err err;
+
+    if (outbox_conflicts(edge->ob, NULL, resume_one, &resuming, &err) < 0)
+        edge_note_error(edge, &err);
 }
 
 static void send_one(struct edge *edge, struct restore *restore, struct sb_now now)
@@ -75,7 +126,8 @@ void edge_restores_forget(struct edge *edge)
 static void finish(struct restore *restore, int taken, uint64_t version, const struct sb_err *err)
 {
     restore->used = false;
-    restore->fn(restore->ctx, taken, version, err);
+    if (restore->fn != NULL)
+        restore->fn(restore->ctx, taken, version, err);
 }
 
 void edge_restores_expire(struct edge *edge, struct sb_now now)
@@ -113,7 +165,7 @@ static int take(struct edge *edge, const struct restore *restore, struct sb_span
     if (rc == 0)
         rc = outbox_begin(edge->ob, err);
     if (rc == 0) {
-        rc = settings_take(edge->ob, restore->user, &doc, as_of, now, &what, err);
+        rc = settings_take(edge->ob, restore->user, &doc, as_of, now, edge->rng, &what, err);
         if (rc == 0)
             rc = outbox_commit(edge->ob, err);
         else
@@ -151,5 +203,6 @@ void edge_restores_answer(struct edge *edge, struct sb_span json, struct sb_now 
         sb_fail(&err, answer.code, "%s", answer.reason);
     else if (take(edge, restore, answer.data, now, &taken, &version, &err) == 0)
         err.code = SB_OK;
+    edge->awake = true; /* it may have enqueued an operation */
     finish(restore, taken, version, &err);
 }

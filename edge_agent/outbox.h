@@ -109,6 +109,8 @@ int outbox_settings_get(struct outbox *ob, const char *user, struct outbox_setti
                         struct sb_err *err);
 int outbox_settings_set(struct outbox *ob, const char *user, const struct outbox_settings *in,
                         struct sb_err *err);
+/* Every document forgets the last version seen: the cloud may have been rolled back (V6). */
+int outbox_settings_forget_seen(struct outbox *ob, struct sb_err *err);
 /* Operations of a stream's name that are not settled, over all epochs. */
 int outbox_pending_of(struct outbox *ob, const struct sb_stream *stream, uint64_t *count,
                       struct sb_err *err);

@@ -148,6 +148,16 @@ int outbox_settings_set(struct outbox *ob, const char *user, const struct outbox
     return outbox_run(ob, stmt, "outbox: settings", err);
 }
 
+int outbox_settings_forget_seen(struct outbox *ob, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_SETTINGS_FORGET, err);
+
+    SB_CHECK(ob->in_transaction);
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    return outbox_run(ob, stmt, "outbox: settings", err);
+}
+
 int outbox_conflicts_in_force(struct outbox *ob, const char *user, struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_CONFLICTS_IN_FORCE, err);

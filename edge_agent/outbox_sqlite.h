@@ -86,6 +86,7 @@
                       " doc = excluded.doc, last_op = excluded.last_op,"                           \
                       " base_tag = excluded.base_tag, seen = excluded.seen, hlc = excluded.hlc,"   \
                       " updated_us = excluded.updated_us")                                         \
+    X(Q_SETTINGS_FORGET, "UPDATE settings SET seen = 0 WHERE seen > 0")                            \
     X(Q_HISTORY_ADD, "INSERT INTO history(user, command_id, at_us, body) VALUES(?1, ?2, ?3, ?4)")  \
     X(Q_CURSOR_GET, "SELECT offset, hash FROM cursors WHERE source = ?1")                          \
     X(Q_CURSOR_SET, "INSERT INTO cursors(source, offset, hash) VALUES(?1, ?2, ?3)"                 \

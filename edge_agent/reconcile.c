@@ -205,6 +205,19 @@ static bool decided_beyond_made(struct lanes *lanes, const struct sb_welcome *we
     return false;
 }
 
+/* The welcome's pair is the receipt. Of another boot, its versions may begin lower than those seen.
+ */
+static int take_receipt(struct outbox *ob, const struct sb_welcome *welcome, struct sb_err *err)
+{
+    char boot[SB_UUID_LEN + 1];
+    uint64_t commit;
+    int rc = outbox_receipt_get(ob, boot, &commit, err);
+
+    if (rc == 0 && strcmp(boot, welcome->boot) != 0)
+        rc = outbox_settings_forget_seen(ob, err);
+    return rc < 0 ? rc : outbox_receipt_set(ob, welcome->boot, welcome->commit, err);
+}
+
 int reconcile_welcome(struct outbox *ob, struct lanes *lanes, const struct sb_welcome *welcome,
                       struct sb_rng *rng, int64_t wall_us, struct reconcile_result *result,
                       struct sb_err *err)
@@ -239,7 +252,7 @@ int reconcile_welcome(struct outbox *ob, struct lanes *lanes, const struct sb_we
             return rc;
         lane->dirty = false;
     }
-    if ((rc = outbox_receipt_set(ob, welcome->boot, welcome->commit, err)) < 0)
+    if ((rc = take_receipt(ob, welcome, err)) < 0)
         return rc;
     return lanes_refresh(lanes, ob, err);
 }

@@ -5,11 +5,10 @@
 
 #include "common/json_scan.h"
 
-/* The newest of the conflicts that are not in force yet. */
+/* The newest of the conflicts that are not in force yet: the last one answered. (Its version
+ * counter need not be the highest: the cloud may have been rolled back in between.) */
 struct newest {
     bool found;
-    uint64_t as_of;
-    int64_t id;
     struct sb_buf server, record;
 };
 
@@ -19,11 +18,7 @@ static int look_for_newest(void *ctx, const struct outbox_conflict *conflict)
 
     if (conflict->in_force)
         return 0;
-    if (newest->found && conflict->as_of < newest->as_of)
-        return 0;
     newest->found = true;
-    newest->as_of = conflict->as_of;
-    newest->id = conflict->id;
     sb_buf_clear(&newest->server);
     sb_buf_clear(&newest->record);
     sb_buf_add_span(&newest->server, conflict->server);
@@ -110,8 +105,25 @@ static int submit_anew(struct outbox *ob, const char *user, struct sb_span recor
     return rc;
 }
 
+/* The cloud's document, or its absence, ends the conflicts that wait. */
+static int resolve(struct outbox *ob, const char *user, const struct newest *newest,
+                   const struct sb_document *doc, struct sb_now now, struct sb_rng *rng,
+                   struct sb_err *err)
+{
+    int rc = doc->exists ? put_in_force(ob, user, doc, now, err)
+                         : submit_anew(ob, user, sb_buf_span(&newest->record), now, rng, err);
+
+    return rc < 0 ? rc : outbox_conflicts_in_force(ob, user, err);
+}
+
+static void newest_fini(struct newest *newest)
+{
+    sb_buf_free(&newest->server);
+    sb_buf_free(&newest->record);
+}
+
 int settings_apply_conflicts(struct outbox *ob, const char *user, struct sb_now now,
-                             struct sb_rng *rng, bool *changed, struct sb_err *err)
+                             struct sb_rng *rng, enum settings_applied *applied, struct sb_err *err)
 {
     struct newest newest = {0};
     struct sb_document doc = {0};
@@ -119,23 +131,18 @@ int settings_apply_conflicts(struct outbox *ob, const char *user, struct sb_now 
     uint64_t as_of;
     int rc;
 
-    *changed = false;
+    *applied = SETTINGS_SAME;
     rc = outbox_conflicts(ob, user, look_for_newest, &newest, err);
+    if (rc == 0 && newest.found)
+        rc = sb_document_decode(sb_buf_span(&newest.server), &doc, id, &as_of, err);
     if (rc < 0 || !newest.found)
         goto out;
-    if ((rc = sb_document_decode(sb_buf_span(&newest.server), &doc, id, &as_of, err)) < 0)
-        goto out;
-    if (doc.exists)
-        rc = put_in_force(ob, user, &doc, now, err);
-    else
-        rc = submit_anew(ob, user, sb_buf_span(&newest.record), now, rng, err);
-    if (rc == 0)
-        rc = outbox_conflicts_in_force(ob, user, err);
-    *changed = rc == 0;
+    *applied = doc.fetch ? SETTINGS_UNREAD : SETTINGS_CHANGED;
+    if (!doc.fetch)
+        rc = resolve(ob, user, &newest, &doc, now, rng, err);
 out:
     sb_document_free(&doc);
-    sb_buf_free(&newest.server);
-    sb_buf_free(&newest.record);
+    newest_fini(&newest);
     return rc;
 }
 
@@ -152,8 +159,9 @@ int settings_seen(struct outbox *ob, const char *user, uint64_t version, struct 
     return rc;
 }
 
-int settings_take(struct outbox *ob, const char *user, const struct sb_document *doc,
-                  uint64_t as_of, struct sb_now now, enum settings_taken *taken, struct sb_err *err)
+/* May it be taken (V5)? */
+static int judge(struct outbox *ob, const char *user, const struct sb_document *doc, uint64_t as_of,
+                 enum settings_taken *taken, struct sb_err *err)
 {
     struct sb_stream stream = {.class = SB_UP_SETTINGS};
     struct outbox_settings settings;
@@ -173,8 +181,27 @@ int settings_take(struct outbox *ob, const char *user, const struct sb_document 
         *taken = SETTINGS_ABSENT; /* what the device has stays: nothing replaces it */
     else
         *taken = SETTINGS_TAKEN;
-    if (*taken == SETTINGS_TAKEN)
-        rc = put_in_force(ob, user, doc, now, err);
     outbox_settings_fini(&settings);
+    return 0;
+}
+
+int settings_take(struct outbox *ob, const char *user, const struct sb_document *doc,
+                  uint64_t as_of, struct sb_now now, struct sb_rng *rng, enum settings_taken *taken,
+                  struct sb_err *err)
+{
+    struct newest newest = {0};
+    int rc;
+
+    if (doc->fetch)
+        return sb_fail(err, SB_ETOO_LARGE, "the cloud's settings do not fit into an answer");
+    if ((rc = judge(ob, user, doc, as_of, taken, err)) < 0 || *taken == SETTINGS_PENDING ||
+        *taken == SETTINGS_OLD)
+        return rc;
+    rc = outbox_conflicts(ob, user, look_for_newest, &newest, err);
+    if (rc == 0 && newest.found)
+        rc = resolve(ob, user, &newest, doc, now, rng, err);
+    else if (rc == 0 && *taken == SETTINGS_TAKEN)
+        rc = put_in_force(ob, user, doc, now, err);
+    newest_fini(&newest);
     return rc;
 }

@@ -306,7 +306,6 @@ const struct mix sim_mixes[] = {
            [F_WRITER] = .06,
            [F_BACKUP] = .05,
            [F_RESTORE] = .03,
-           [F_SHED] = .03,
            [F_SNAP] = .03,
            [F_ROLLBACK] = .02}},
 };

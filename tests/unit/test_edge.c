@@ -1126,6 +1126,42 @@ static void request_that_the_broker_lost_goes_again(void **state)
     assert_int_equal(outcome.calls, 1);
 }
 
+/* A conflict whose document did not fit into the reply: the core asks for it by itself, also after
+ * the process has ended. */
+static void leave_out(struct sb_reply *reply)
+{
+    struct sb_conflict *conflict = sb_reply_conflict(reply, reply->first_seq);
+
+    reply->accepted = 0;
+    reply->result = SB_RESULT_CONFLICT;
+    sb_buf_add_str(&conflict->pointers, "[\"\"]");
+    conflict->as_of = 7;
+    conflict->server = (struct sb_document){.exists = true, .fetch = true, .version = 7};
+    memcpy(conflict->server.tag, "00000000000000aa", SB_TAG_LEN + 1);
+}
+
+static void document_that_did_not_fit_is_asked_for(void **state)
+{
+    struct outbox_settings settings;
+
+    (void)state;
+    kit_edit("op-a");
+    bench_open();
+    bench_answer(bench_next_batch(BENCH_USER, 1, 1), leave_out);
+    bench_tick();
+    assert_int_equal(bench_next()->kind, SB_KIND_REQUEST); /* lost with the process */
+    bench_start();
+    bench_open();
+    answer_request(bench_next(), KIT_INGEST, document);
+    assert_int_equal(outbox_settings_get(kit_ob, "user-1", &settings, &kit_err), 0);
+    assert_string_equal(settings.doc.data, "{\"v\":9}");
+    outbox_settings_fini(&settings);
+    bench_puback_all();
+    bench_pass(5000);
+    bench_tick();
+    bench_assert_quiet();
+}
+
 static void too_many_requests_are_refused(void **state)
 {
     struct outcome outcome = {0};
@@ -1193,6 +1229,7 @@ int main(void)
         CASE(request_without_an_answer_times_out),
         CASE(answer_of_another_boot_makes_a_hello_and_the_request_goes_again),
         CASE(request_that_the_broker_lost_goes_again),
+        CASE(document_that_did_not_fit_is_asked_for),
         CASE(too_many_requests_are_refused),
     };
 #undef CASE

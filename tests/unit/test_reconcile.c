@@ -90,6 +90,36 @@ static void assert_settled(unsigned epoch, const char *stream, const char *text)
     kit_assert_ranges(&kit_lane(epoch, stream)->settled, text);
 }
 
+static uint64_t seen(void)
+{
+    struct outbox_settings settings;
+    uint64_t version;
+
+    assert_int_equal(outbox_settings_get(kit_ob, "user-1", &settings, &kit_err), 0);
+    version = settings.seen;
+    outbox_settings_fini(&settings);
+    return version;
+}
+
+/* V6: the versions of another boot's database may begin lower. */
+static void welcome_of_another_boot_forgets_the_versions_seen(void **state)
+{
+    const struct outbox_settings settings = {.seen = 9};
+
+    (void)state;
+    kit_readings(1);
+    kit_begin();
+    assert_int_equal(outbox_receipt_set(kit_ob, KIT_INGEST, 5, &kit_err), 0);
+    assert_int_equal(outbox_settings_set(kit_ob, "user-1", &settings, &kit_err), 0);
+    kit_commit();
+    kit_load(AIR);
+    reconcile();
+    assert_int_equal(seen(), 9);
+    memcpy(welcome.boot, KIT_OTHER, sizeof(welcome.boot));
+    reconcile();
+    assert_int_equal(seen(), 0);
+}
+
 static void welcome_settles_nothing(void **state)
 {
     (void)state;
@@ -345,6 +375,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(welcome_settles_nothing),
+        CASE(welcome_of_another_boot_forgets_the_versions_seen),
         CASE(receipt_is_the_welcomes),
         CASE(missing_numbers_alone_are_no_restore),
         CASE(restored_cloud_gets_all_kept_rows_again),
