@@ -14,6 +14,7 @@ struct key {
 
 struct claim {
     bool there;
+    bool current; /* of the last whole hello, or of one whose pages come in */
     uint64_t made;
     struct sb_ranges held;
     int64_t said_ms;
@@ -30,8 +31,10 @@ struct audit {
 static int read_claim(struct store *store, const struct key *key, struct claim *claim,
                       struct sb_err *err)
 {
-    struct query *q = query_start(store, "SELECT made, held, said_ms FROM claims"
-                                         " WHERE device = ? AND epoch = ? AND stream = ?");
+    struct query *q =
+        query_start(store, "SELECT made, held, said_ms, d.told = '' OR c.nonce IN (d.told, d.nonce)"
+                           " FROM claims c JOIN devices d ON d.device = c.device"
+                           " WHERE c.device = ? AND c.epoch = ? AND c.stream = ?");
     int rc;
 
     query_text(q, key->device);
@@ -42,6 +45,7 @@ static int read_claim(struct store *store, const struct key *key, struct claim *
         return rc;
     claim->made = query_get_seq(q, 0);
     claim->said_ms = query_get_int(q, 2);
+    claim->current = query_get_int(q, 3) != 0;
     return query_done(q, query_get_ranges(q, 1, &claim->held, err));
 }
 
@@ -220,6 +224,12 @@ static int audit_one(struct audit *a, const struct key *key, bool *go_on, struct
         rc = read_claim(a->store, key, &claim, err);
     if (rc == 0)
         rc = read_named(a->store, key, &entry.named, err);
+    if (rc == 0 && entry.named && claim.there && !claim.current) {
+        /* the epoch is named and this stream of it is not: the device was rolled back behind it */
+        entry.named = false;
+        if (claim.made > 0)
+            sb_ranges_add(&claim.held, 1, claim.made);
+    }
     if (rc == 0) {
         facts = (struct audit_facts){
             .claimed = claim.there,

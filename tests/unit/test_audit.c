@@ -185,6 +185,26 @@ static void an_epoch_that_is_no_longer_named_is_lost_with_the_device(void **stat
     assert_true(audit_clean(&f));
 }
 
+/* The cloud was restored and the device rolled back to before it made the stream. */
+static void a_stream_that_is_no_longer_named_is_lost_with_the_device(void **state)
+{
+    struct kit *kit = *state;
+    struct audit_figures f;
+
+    put(kit, 1, 4, 4, 0);
+    hello(kit, kit->epoch,
+          "[{\"epoch\":\"00000000000000e1\",\"streams\":[{\"stream\":\"" STREAM "\",\"made\":10,"
+          "\"settled\":[[1,6]],\"held\":[[7,10]]},{\"stream\":\"history/u\",\"made\":2,"
+          "\"settled\":[],\"held\":[[1,2]]}]}]");
+    hello(kit, kit->epoch,
+          "[{\"epoch\":\"00000000000000e1\",\"streams\":[{\"stream\":\"history/u\",\"made\":2,"
+          "\"settled\":[],\"held\":[[1,2]]}]}]");
+    f = verify(kit, "", 2);
+    assert_int_equal(f.lost, 6);
+    assert_int_equal(f.pending, 2);
+    assert_true(audit_clean(&f));
+}
+
 static void counters_that_do_not_match_the_tables_show(void **state)
 {
     struct kit *kit = *state;
@@ -234,6 +254,7 @@ int main(void)
         CASE(figures_add_up_over_everything_that_can_happen),
         CASE(what_the_device_holds_is_pending_and_what_it_does_not_is_missing),
         CASE(an_epoch_that_is_no_longer_named_is_lost_with_the_device),
+        CASE(a_stream_that_is_no_longer_named_is_lost_with_the_device),
         CASE(counters_that_do_not_match_the_tables_show),
         CASE(doubles_of_history_and_operations_show),
     };
