@@ -154,11 +154,15 @@ static void take_event(struct daemon *d, const struct sb_link_event *event, stru
     case SB_LINK_PUBLISHED:
         break;
     }
-    ingest_event(d->ingest, event, now);
+    if (d->ingest != NULL)
+        ingest_event(d->ingest, event, now);
+    else if (event->kind == SB_LINK_UP) /* an attempt that was under way when the store went */
+        sb_mqtt_link_get(d->mqtt)->drop(sb_mqtt_link_get(d->mqtt));
 }
 
 /* Feeds what waits, so that it shares a transaction, at most until the group's time is over. True
- * when the mailbox is empty. */
+ * when the mailbox is empty. Without a database what comes in is dropped, devices send it again:
+ * left in the mailbox it would keep the loop awake. */
 static bool drain(struct daemon *d)
 {
     struct sb_link_event event;
@@ -166,7 +170,8 @@ static bool drain(struct daemon *d)
     for (int i = 0; i < EVENTS_PER_TURN; i++) {
         struct sb_now now = sb_clock_now();
 
-        if (d->config->ingest.group_ms > 0 && ingest_deadline(d->ingest) <= now.mono_ms)
+        if (d->ingest != NULL && d->config->ingest.group_ms > 0 &&
+            ingest_deadline(d->ingest) <= now.mono_ms)
             return false;
         if (!sb_mailbox_take(d->box, &event))
             return true;
@@ -269,9 +274,11 @@ static int turn(struct daemon *d, struct sb_err *err)
     leave_replaced(d, now);
     if (d->ingest == NULL && now.mono_ms >= d->store_due_ms)
         rc = try_store(d, now, err);
-    if (rc == 0 && d->ingest != NULL) {
+    if (rc == 0) {
         connect_when_due(d, now);
         drain(d);
+    }
+    if (rc == 0 && d->ingest != NULL) {
         now = sb_clock_now();
         rc = ingest_flush(d->ingest, now, err);
         set_will(d, now);

@@ -35,6 +35,13 @@ def ts(second):
     return f"2026-01-02T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}Z"
 
 
+def cpu_seconds(pid):
+    """What a process has used so far, in user mode and in the kernel."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def rows(first, count, base=0):
     """Readings each of which has a value of its own."""
     return [[ts(seq), base + seq] for seq in range(first, first + count)]
@@ -672,6 +679,25 @@ def test_a_backup_put_in_place_while_it_runs_is_taken_up(own_stack, client):
     assert len(stack.ingest.readings("restored", "plain")) == 1
     assert device.send(TYPE, 2, rows(2, 1))["result"] == "stored"
     assert len(stack.ingest.readings("restored", "plain")) == 2
+
+
+def test_a_database_that_is_taken_away_is_waited_for_in_peace(own_stack, client):
+    """Whoever puts a backup in place may take a while; the daemon neither makes a new database, nor
+    claims a connection, nor turns its loop for the mail that it cannot serve."""
+    stack = own_stack().start()
+    device = client(stack, "patient")
+    assert device.send(TYPE, 1, rows(1, 1))["result"] == "stored"
+    away = stack.ingest.database.with_name("away.db")
+    stack.ingest.database.rename(away)
+    wait_until(lambda: not stack.ingest.status()["store"]["open"], 10, "the database to be missed")
+    wait_until(lambda: not stack.ingest.status()["broker"]["connected"], 10, "the connection's end")
+    before = cpu_seconds(stack.ingest.pid)
+    time.sleep(1.5)  # what is measured: a time without work
+    assert cpu_seconds(stack.ingest.pid) - before < 0.3
+    assert not stack.ingest.database.exists()
+    away.rename(stack.ingest.database)
+    wait_until(lambda: stack.ingest.status()["broker"]["connected"], 10, "a connection")
+    assert device.send(TYPE, 1, rows(1, 1))["result"] == "duplicate"
 
 
 def test_a_full_mailbox_drops_and_resending_repairs_it(own_stack, client):
