@@ -14,6 +14,7 @@
 #define MAILBOX_TOKENS   1024
 #define STATE_EVERY_MS   60000 /* the state document is refreshed when its figures changed */
 #define CLOCK_EVERY_MS   60000 /* how often the kernel is asked whether its clock is synchronised */
+#define FILE_EVERY_MS    1000  /* and the folder whether the outbox is still in its place */
 
 /* ---- what the device says of itself ---- */
 
@@ -164,6 +165,8 @@ static int start(struct agent *agent, struct sb_err *err)
     sb_uuid7(&agent->rng, now.wall_us, agent->boot);
     device_boot_id(agent->device_boot);
     agent->mailbox = sb_mailbox_new(MAILBOX_MESSAGES, MAILBOX_BYTES, MAILBOX_TOKENS);
+    if (agent->mailbox == NULL)
+        return sb_fail(err, SB_EIO, "no descriptor left for the mailbox");
     if ((rc = agent_config_ready(config, err)) < 0 ||
         (rc = agent_config_make_state(config, err)) < 0 ||
         (rc = sb_instance_lock(config->lock_path, &agent->lock_fd, err)) < 0 ||
@@ -270,6 +273,37 @@ static void refresh_when_due(struct agent *agent, struct sb_now now)
         publish_state(agent, "online", now);
 }
 
+/* Somebody removed the outbox, or put another one in its place: what is committed to the open file
+ * would be seen by nobody, and what others enqueue by its path never be sent. The one at the path
+ * is served, under a connection of its own. */
+static int leave_replaced(struct agent *agent, struct sb_now now, struct sb_err *err)
+{
+    struct sb_link *link = sb_mqtt_link_get(agent->mqtt);
+    struct sb_err why;
+    int rc;
+
+    if (now.mono_ms < agent->file_due_ms)
+        return 0;
+    agent->file_due_ms = now.mono_ms + FILE_EVERY_MS;
+    if (outbox_in_place(agent->ob))
+        return 0;
+    sb_fail(&why, SB_EIO, "outbox: %s was removed or replaced", agent->config->outbox_path);
+    sb_log_err("starting over with what is there", &why);
+    agent_control_abandon(agent, &why);
+    link->drop(link);
+    edge_free(agent->edge);
+    enqueue_free(agent->enqueue);
+    outbox_close(agent->ob);
+    agent->edge = NULL;
+    agent->enqueue = NULL;
+    agent->ob = NULL;
+    if ((rc = open_outbox(agent, err)) < 0 || (rc = make_edge(agent, err)) < 0)
+        return rc;
+    agent->clock_due_ms = now.mono_ms;
+    set_will(agent, now);
+    return 0;
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -285,19 +319,24 @@ static int64_t next_deadline(const struct agent *agent)
     return first;
 }
 
-static void turn(struct agent *agent)
+/* A negative code is the end. */
+static int turn(struct agent *agent, struct sb_err *err)
 {
     struct sb_now now;
+    int rc;
 
     sb_loop_wait(agent->loop, next_deadline(agent)); /* control calls run in here */
     now = sb_clock_now();
     agent_control_commit(agent, now); /* first: nothing else may find its transaction open */
+    if ((rc = leave_replaced(agent, now, err)) < 0)
+        return rc;
     drain_mailbox(agent, now);
     collect_when_due(agent, now);
     connect_when_due(agent, now);
     edge_tick(agent->edge, now);
     refresh_when_due(agent, now);
     agent_control_timers(agent, now);
+    return 0;
 }
 
 int agent_run(const struct agent_config *config, struct sb_err *err)
@@ -308,8 +347,8 @@ int agent_run(const struct agent_config *config, struct sb_err *err)
     if (rc == 0) {
         log_info("ready device=%s pending=%llu", config->device,
                  (unsigned long long)lanes_pending(edge_lanes(agent.edge)));
-        while (!sb_loop_stop_requested(agent.loop))
-            turn(&agent);
+        while (rc == 0 && !sb_loop_stop_requested(agent.loop))
+            rc = turn(&agent, err);
         log_info("stopping");
     }
     finish(&agent);

@@ -2,6 +2,7 @@
  * of one turn of the loop share a commit and are answered after it. */
 #include <string.h>
 
+#include "common/check.h"
 #include "common/json_scan.h"
 #include "common/log.h"
 #include "edge_agent/agent_internal.h"
@@ -478,6 +479,17 @@ void agent_control_timers(struct agent *agent, struct sb_now now)
             answer_waited(agent, wait, NULL, false, true,
                           "kept on the device, no answer from the cloud in time");
         }
+    }
+}
+
+void agent_control_abandon(struct agent *agent, const struct sb_err *err)
+{
+    SB_CHECK(agent->put_count == 0);
+    for (int i = 0; i < AGENT_WAITS_MAX; i++) {
+        if (!agent->waits[i].used)
+            continue;
+        agent->waits[i].used = false;
+        answer_error(agent, agent->waits[i].client, err);
     }
 }
 

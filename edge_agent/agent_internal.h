@@ -50,7 +50,7 @@ struct agent {
     struct edge *edge;
     struct collector *collector;
     int lock_fd;
-    int64_t collect_due_ms, clock_due_ms, state_due_ms;
+    int64_t collect_due_ms, clock_due_ms, state_due_ms, file_due_ms;
     uint64_t state_pending; /* as last published */
     struct agent_put puts[AGENT_PUTS_MAX];
     size_t put_count;
@@ -64,6 +64,8 @@ void agent_control_settled(void *ctx, const char *epoch, const char *stream, uin
                            uint64_t hi, enum sb_result result, enum sb_code code,
                            const char *reason);
 void agent_control_timers(struct agent *agent, struct sb_now now);
+/* The core and the outbox go: whoever waits for them is told. No put is open. */
+void agent_control_abandon(struct agent *agent, const struct sb_err *err);
 int64_t agent_control_deadline(const struct agent *agent);
 
 #endif

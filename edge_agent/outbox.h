@@ -36,6 +36,8 @@ struct outbox_config {
 int outbox_open(const struct outbox_config *config, struct sb_rng *rng, struct outbox **out,
                 struct sb_err *err);
 void outbox_close(struct outbox *ob); /* rolls an open transaction back */
+/* False once the path names another file than the open one, or none. */
+bool outbox_in_place(const struct outbox *ob);
 
 /* ---- transactions: everything below that changes something needs one ---- */
 

@@ -185,6 +185,11 @@ static int check_path(const struct outbox *ob, struct sb_err *err)
     return 0;
 }
 
+bool outbox_in_place(const struct outbox *ob)
+{
+    return check_path(ob, NULL) == 0;
+}
+
 int outbox_begin(struct outbox *ob, struct sb_err *err)
 {
     int rc;

@@ -242,6 +242,30 @@ def test_a_device_rolled_back_keeps_both_histories(timeline, offline):
     assert t.edge.status()["new_epochs"] == 0
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_an_outbox_that_goes_under_the_running_agent_is_followed(timeline, how):
+    """What `put` enqueues by the path is sent, though the agent had another file open there."""
+    t = timeline()
+    t.edge.start()
+    t.put("before", 3)
+    t.settle()
+    path = t.edge.state / "outbox.db"
+    copy = t.stack.folder / "copy.db"
+    backup(path, copy)
+    t.put("between", 3)
+    t.settle()
+    if how == "replaced":
+        swap(copy, path)
+    else:
+        for file in t.edge.state.glob("outbox.db*"):
+            file.unlink()
+    t.put("after", 3)
+    wait_until(lambda: sum(row["values"]["mark"].startswith("after") for row in
+                           t.ingest.readings(DEVICE, PLAIN.split("/")[1])) == 3, 20, "the records")
+    assert t.edge.running()
+    t.check()
+
+
 def test_a_command_that_was_put_again_after_a_roll_back_is_one_command(timeline):
     """The application repeats its history; other numbers, the same commands."""
     t = timeline()
