@@ -21,7 +21,8 @@
 
 struct outbox;
 
-#define OUTBOX_ROW_MAX_RECORDS 1000   /* of one row (chunk) */
+#define OUTBOX_ROW_MAX_RECORDS 1000 /* of one row (chunk) */
+#define OUTBOX_MAX_STREAMS     1000 /* names over all epochs; the cloud takes no more of a device */
 #define OUTBOX_ROW_MAX_BYTES   131072 /* of its body, unless it is one record */
 
 struct outbox_config {

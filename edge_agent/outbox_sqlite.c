@@ -298,6 +298,25 @@ static int current_epoch(struct outbox *ob, int64_t *n, char epoch[SB_EPOCH_LEN 
     return 0;
 }
 
+/* A name made of a time or a serial number would add streams for ever: each costs memory in the
+ * daemon and a line in every hello, and what is beyond the cloud's limit would never leave. */
+static int check_new_name(struct outbox *ob, const char *name, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_STREAM_NAMES, err);
+    int rc;
+
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+    rc = outbox_step(ob, stmt, "outbox: streams", err);
+    if (rc == 1 && sqlite3_column_int64(stmt, 0) >= OUTBOX_MAX_STREAMS &&
+        sqlite3_column_int64(stmt, 1) == 0)
+        rc = sb_fail(err, SB_ELIMIT, "%s would be a new stream, and this device has %d already",
+                     name, OUTBOX_MAX_STREAMS);
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
 static int find_stream(struct outbox *ob, int64_t n, const char *name, int64_t *s, uint64_t *next,
                        struct sb_err *err)
 {
@@ -317,6 +336,8 @@ static int find_stream(struct outbox *ob, int64_t n, const char *name, int64_t *
         sqlite3_reset(stmt);
         return 0;
     }
+    if ((rc = check_new_name(ob, name, err)) < 0)
+        return rc;
     stmt = outbox_stmt(ob, Q_STREAM_ADD, err);
     if (stmt == NULL)
         return -(int)SB_EIO;

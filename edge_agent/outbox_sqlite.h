@@ -15,6 +15,7 @@
     X(Q_EPOCH_ADD, "INSERT INTO epochs(epoch, made_us) VALUES(?1, ?2)")                            \
     X(Q_EPOCHS, "SELECT n, epoch FROM epochs ORDER BY n")                                          \
     X(Q_STREAM_FIND, "SELECT s, next_seq FROM streams WHERE n = ?1 AND stream = ?2")               \
+    X(Q_STREAM_NAMES, "SELECT count(DISTINCT stream), coalesce(max(stream = ?1), 0) FROM streams") \
     X(Q_STREAM_ADD, "INSERT INTO streams(n, stream) VALUES(?1, ?2)")                               \
     X(Q_STREAM_MOVE, "UPDATE streams SET next_seq = ?2, row_bytes = row_bytes + ?3 WHERE s = ?1")  \
     X(Q_STREAMS, "SELECT s, n, epoch, stream, next_seq, settled, refused, row_bytes"               \

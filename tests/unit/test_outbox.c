@@ -428,6 +428,32 @@ static int note_epoch(void *ctx, int64_t n, const char *epoch)
     return 0;
 }
 
+static void stream_beyond_the_limit_is_refused_and_the_others_go_on(void **state)
+{
+    struct sb_stream stream = {.class = SB_UP_SENSORS};
+    struct outbox_place place;
+
+    (void)state;
+    begin();
+    for (int i = 0; i < OUTBOX_MAX_STREAMS; i++) {
+        snprintf(stream.name, sizeof(stream.name), "type-%d", i);
+        assert_int_equal(append_to(ob, &stream, "[1]", 1, "", &place), 0);
+    }
+    commit();
+    begin();
+    snprintf(stream.name, sizeof(stream.name), "one-more");
+    assert_int_equal(append_to(ob, &stream, "[1]", 1, "", &place), -SB_ELIMIT);
+    outbox_rollback(ob);
+    begin(); /* a name that is known needs no room, in a new epoch neither */
+    snprintf(stream.name, sizeof(stream.name), "type-7");
+    assert_int_equal(append_to(ob, &stream, "[2]", 1, "", &place), 0);
+    assert_int_equal(place.first_seq, 2);
+    assert_int_equal(outbox_new_epoch(ob, &rng, now.wall_us, place.epoch, &err), 0);
+    assert_int_equal(append_to(ob, &stream, "[3]", 1, "", &place), 0);
+    assert_int_equal(place.first_seq, 1);
+    commit();
+}
+
 static void new_epoch_starts_every_stream_at_one(void **state)
 {
     char epoch[SB_EPOCH_LEN + 1];
@@ -1064,6 +1090,7 @@ int main(void)
         BOTH(id_with_other_content_is_refused),
         BOTH(known_id_inside_a_chunk_of_many_is_refused),
         BOTH(chunk_beyond_its_limits_is_refused),
+        BOTH(stream_beyond_the_limit_is_refused_and_the_others_go_on),
         BOTH(new_epoch_starts_every_stream_at_one),
         BOTH(repeat_finds_its_place_in_an_older_epoch),
         BOTH(settled_set_and_receipt_are_kept),
