@@ -185,8 +185,8 @@ static int take_hello(struct ingest *ingest, const struct message *message,
         goto free_welcome;
     ingest->apply.tally.hellos++;
     if (code != SB_OK) {
-        answer_unplaced(ingest, message->device, "", raw, NULL, SB_RESULT_RETRY, code,
-                        apply_reason(code), 0);
+        answer_unplaced(ingest, message->device, message->hello.nonce, raw, NULL, SB_RESULT_RETRY,
+                        code, apply_reason(code), 0);
         goto free_welcome;
     }
     memcpy(welcome.boot, ingest->boots.id, sizeof(welcome.boot));

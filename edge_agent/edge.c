@@ -553,7 +553,7 @@ void edge_status(const struct edge *edge, struct edge_status *out)
 {
     *out = edge->status;
     out->connected = edge->session.connected;
-    out->welcomed = edge->session.welcomed;
+    out->welcomed = edge->session.welcomed && !edge->session.away;
     out->ingest_online = edge->session.ingest_online;
     memcpy(out->boot, edge->session.boot, sizeof(out->boot));
     out->pending = lanes_pending(&edge->lanes);

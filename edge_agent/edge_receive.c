@@ -101,7 +101,32 @@ static void settle_foreign(struct edge *edge, struct sb_reply *reply, struct sb_
         collect(edge, &flight, reply, now);
 }
 
-static void receive_ack(struct edge *edge, struct sb_span json, struct sb_now now)
+/* "Not now" to the hello itself: this device is not let in. An operator can mend that, and whoever
+ * does asks for a hello. */
+static void receive_hello_refusal(struct edge *edge, const struct sb_reply *reply,
+                                  struct sb_now now)
+{
+    int64_t delay = pacer_next_retry(&edge->pacer);
+    int64_t most = edge->config.pacer.retry_max_ms;
+
+    if (reply->retry_after_ms > (uint64_t)delay)
+        delay = reply->retry_after_ms < (uint64_t)most ? (int64_t)reply->retry_after_ms : most;
+    session_hello_refused(&edge->session, now.mono_ms, delay);
+    if (edge->status.last_error.code != reply->code)
+        log_error("the cloud does not let this device in: code=%s %s", sb_code_name(reply->code),
+                  reply->reason);
+    sb_fail(&edge->status.last_error, reply->code, "hello: %s", reply->reason);
+}
+
+static bool answers_hello(const struct edge *edge, const struct sb_reply *reply,
+                          struct sb_span correlation)
+{
+    return reply->result == SB_RESULT_RETRY && !edge->session.welcomed &&
+           edge->session.nonce[0] != '\0' && sb_span_is(correlation, edge->session.nonce);
+}
+
+static void receive_ack(struct edge *edge, struct sb_span json, struct sb_span correlation,
+                        struct sb_now now)
 {
     struct sb_reply reply;
     struct flight *flight;
@@ -114,7 +139,9 @@ static void receive_ack(struct edge *edge, struct sb_span json, struct sb_now no
         return;
     }
     flight = pacer_reply(&edge->pacer, reply.batch_id, now.mono_ms, &was_flying);
-    if (flight == NULL) {
+    if (flight == NULL && answers_hello(edge, &reply, correlation)) {
+        receive_hello_refusal(edge, &reply, now);
+    } else if (flight == NULL) {
         edge->status.late_replies++; /* of an earlier process or before the last hello: D7 */
         if (!sb_rule(SB_RULE_OWN_BATCH))
             settle_foreign(edge, &reply, now);
@@ -142,7 +169,8 @@ static void receive_welcome(struct edge *edge, struct sb_span json)
     sb_welcome_free(&welcome);
 }
 
-static void receive_reply_topic(struct edge *edge, struct sb_span json, struct sb_now now)
+static void receive_reply_topic(struct edge *edge, struct sb_span json, struct sb_span correlation,
+                                struct sb_now now)
 {
     enum sb_kind kind;
     struct sb_err err;
@@ -153,7 +181,7 @@ static void receive_reply_topic(struct edge *edge, struct sb_span json, struct s
     }
     switch (kind) {
     case SB_KIND_ACK:
-        receive_ack(edge, json, now);
+        receive_ack(edge, json, correlation, now);
         break;
     case SB_KIND_WELCOME:
         receive_welcome(edge, json);
@@ -189,7 +217,8 @@ static void receive_presence(struct edge *edge, struct sb_span json, struct sb_n
         memcpy(text, boot.data + 1, SB_UUID_LEN);
     else if (online)
         return;
-    if (session_presence(&edge->session, text, online, now.mono_ms, pacer_rto(&edge->pacer)))
+    if (session_presence(&edge->session, text, online, now.mono_ms,
+                         online ? pacer_rto(&edge->pacer) : edge->pacer.retry_ms))
         pacer_reset_retry(&edge->pacer);
 }
 
@@ -215,7 +244,7 @@ void edge_receive_message(struct edge *edge, const struct sb_link_event *event, 
     if (event->retained)
         return; /* replies are never retained: somebody's mistake or an attack */
     if (sb_span_is(topic, reply_topic) || sb_span_is(topic, notify_topic))
-        receive_reply_topic(edge, sb_buf_span(&edge->text), now);
+        receive_reply_topic(edge, sb_buf_span(&edge->text), sb_buf_span(&event->correlation), now);
 }
 
 void edge_receive_puback(struct edge *edge, const struct sb_link_event *event, struct sb_now now)

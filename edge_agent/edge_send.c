@@ -27,6 +27,7 @@ int edge_publish(struct edge *edge, enum sb_up_class class, struct sb_span paylo
 
 struct hello_out {
     struct edge *edge;
+    const char *nonce;
     uint32_t pages;
     bool failed;
     struct sb_err err;
@@ -48,7 +49,7 @@ static void send_page(void *ctx, struct sb_span json)
     if (out->failed)
         return;
     packed = publisher_pack(out->edge->pub, json, &gzip);
-    if (edge_publish(out->edge, SB_UP_CTL, packed, gzip, NULL, &token, &out->err) < 0) {
+    if (edge_publish(out->edge, SB_UP_CTL, packed, gzip, out->nonce, &token, &out->err) < 0) {
         out->failed = true;
         return;
     }
@@ -81,8 +82,8 @@ static int64_t repeat_after(struct edge *edge)
 
 void edge_send_hello(struct edge *edge, struct sb_now now)
 {
-    struct hello_out out = {.edge = edge};
     char nonce[SB_UUID_LEN + 1];
+    struct hello_out out = {.edge = edge, .nonce = nonce};
     struct sb_hello hello;
     struct sb_err err;
 

@@ -8,7 +8,10 @@
 
 void pacer_init(struct pacer *pacer, const struct pacer_config *config)
 {
-    *pacer = (struct pacer){.config = *config, .window = 1, .last_reply_ms = INT64_MIN / 2};
+    *pacer = (struct pacer){.config = *config,
+                            .window = 1,
+                            .last_reply_ms = INT64_MIN / 2,
+                            .doubled_ms = INT64_MIN / 2};
     if (pacer->config.window_max >= PACER_FLIGHTS_MAX)
         pacer->config.window_max = PACER_FLIGHTS_MAX - 1; /* every flight needs a slot */
     pacer->retry_ms = config->retry_min_ms;
@@ -184,8 +187,11 @@ struct flight *pacer_expired(struct pacer *pacer, bool ingest_online, int64_t no
             continue;
         land(pacer, flight);
         pacer->timeouts++;
-        if (pacer->last_reply_ms < flight->sent_ms && !ingest_online)
+        if (pacer->last_reply_ms < flight->sent_ms && !ingest_online &&
+            flight->sent_ms >= pacer->doubled_ms) { /* once for all that flew together */
             pacer_next_retry(pacer);
+            pacer->doubled_ms = now_ms;
+        }
         return flight;
     }
     return NULL;

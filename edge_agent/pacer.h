@@ -46,6 +46,7 @@ struct pacer {
     uint64_t serial;
     double srtt_ms; /* 0 = no reply measured yet */
     int64_t last_reply_ms;
+    int64_t doubled_ms; /* when a silence last doubled retry_ms */
     int64_t retry_ms; /* the delay in force where nothing answers */
     uint64_t timeouts, replies;
 };

@@ -34,6 +34,7 @@ void session_up(struct session *session)
 {
     session->connected = true;
     session->due = true;
+    session->away = false; /* the retained presence tells anew */
     session->welcomed = false;
     session->nonce[0] = '\0'; /* an old welcome counts no more */
 }
@@ -51,6 +52,9 @@ bool session_presence(struct session *session, const char *boot, bool online, in
     bool fresh = online && (!session->ingest_online || strcmp(boot, session->announced) != 0);
 
     session->ingest_online = online;
+    if (!online && !session->away && session->welcomed)
+        session->next_hello_ms = now_ms + again_ms;
+    session->away = !online;
     if (!online)
         return false;
     memmove(session->announced, boot, strnlen(boot, SB_UUID_LEN));
@@ -83,13 +87,25 @@ void session_refused(struct session *session, int64_t now_ms, int64_t reply_ms)
     session->due = true;
 }
 
+void session_hello_refused(struct session *session, int64_t now_ms, int64_t again_ms)
+{
+    session->next_hello_ms = now_ms + again_ms;
+    session->nonce[0] = '\0'; /* other pages of it may be refused too: it counts once */
+}
+
+/* Nobody answers: the hello goes on its timer. */
+static bool probing(const struct session *session)
+{
+    return !session->welcomed || session->away;
+}
+
 bool session_hello_due(const struct session *session, int64_t now_ms)
 {
     if (!session->connected)
         return false;
     if (session->due)
         return true;
-    return !session->welcomed && now_ms >= session->next_hello_ms && sb_rule(SB_RULE_HELLO_REPEAT);
+    return probing(session) && now_ms >= session->next_hello_ms && sb_rule(SB_RULE_HELLO_REPEAT);
 }
 
 int64_t session_deadline(const struct session *session)
@@ -98,7 +114,7 @@ int64_t session_deadline(const struct session *session)
         return INT64_MAX;
     if (session->due)
         return INT64_MIN;
-    return session->welcomed ? INT64_MAX : session->next_hello_ms;
+    return probing(session) ? session->next_hello_ms : INT64_MAX;
 }
 
 void session_hello_sent(struct session *session, const char *nonce, uint32_t pages, int64_t now_ms,
@@ -176,11 +192,12 @@ void session_open(struct session *session)
 {
     memcpy(session->boot, session->whole.boot, sizeof(session->boot));
     session->welcomed = true;
+    session->away = false; /* whatever its presence said */
     session->unanswered = 0;
     forget_parts(session);
 }
 
 bool session_gate_open(const struct session *session)
 {
-    return session->connected && (session->welcomed || !sb_rule(SB_RULE_GATE));
+    return session->connected && ((session->welcomed && !session->away) || !sb_rule(SB_RULE_GATE));
 }

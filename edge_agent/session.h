@@ -11,7 +11,7 @@
  *                 └── another boot announced, refused with "hello", asked ──┘
  *
  * While waiting nothing but the hello is sent. While due after a refusal the gate stays open until
- * the hello goes. */
+ * the hello goes. While the ingest is away the gate is shut too, and the hello is the probe. */
 
 struct session_config {
     int64_t refused_min_ms; /* at most one hello per max(this, 4 x reply time) after refusals */
@@ -20,6 +20,7 @@ struct session_config {
 struct session {
     struct session_config config;
     bool connected, due, welcomed;
+    bool away;                   /* the ingest has said that it goes, or its Last Will has */
     char nonce[SB_UUID_LEN + 1]; /* of the hello that is waiting or was answered, "" = none */
     char boot[SB_UUID_LEN + 1];  /* of the welcome, "" = none since the last hello */
     int64_t next_hello_ms;
@@ -39,12 +40,15 @@ void session_fini(struct session *session);
 void session_up(struct session *session);
 void session_down(struct session *session);
 /* The ingest's retained presence. True when it has just come online (delays start over; a hello
- * that waits goes again after again_ms at the latest). */
+ * that waits goes again after again_ms at the latest). When it goes, the first probe is due after
+ * again_ms. */
 bool session_presence(struct session *session, const char *boot, bool online, int64_t now_ms,
                       int64_t again_ms);
 void session_asked(struct session *session); /* a notify that asks for a hello */
 /* A batch or request was refused with "hello", or an answer of another boot came. */
 void session_refused(struct session *session, int64_t now_ms, int64_t reply_ms);
+/* The hello that waits was refused: the next one is due after again_ms. */
+void session_hello_refused(struct session *session, int64_t now_ms, int64_t again_ms);
 
 bool session_hello_due(const struct session *session, int64_t now_ms);
 /* The hello with this nonce was handed to the link, in `pages` pages. */

@@ -201,14 +201,21 @@ void bench_puback_all(void)
 
 /* ---- what comes down ---- */
 
-static void deliver(const char *topic, struct sb_span payload, bool retained)
+static void deliver_with(const char *topic, struct sb_span payload, const char *correlation,
+                         bool retained)
 {
     struct sb_link_event event = {
         .kind = SB_LINK_MESSAGE, .topic = sb_xstrdup(topic), .retained = retained};
 
     sb_buf_add_span(&event.payload, payload);
+    sb_buf_add_str(&event.correlation, correlation);
     edge_event(bench.edge, &event, kit_now);
     sb_link_event_fini(&event);
+}
+
+static void deliver(const char *topic, struct sb_span payload, bool retained)
+{
+    deliver_with(topic, payload, "", retained);
 }
 
 void bench_send(const char *class, const struct sb_buf *json, bool retained)
@@ -300,6 +307,20 @@ void bench_refuse(const struct sent *batch, enum sb_code code, uint64_t retry_af
     reply.retry_after_ms = retry_after_ms;
     snprintf(reply.reason, sizeof(reply.reason), "%s", sb_code_name(code));
     send_reply(&reply);
+}
+
+void bench_refuse_hello(const char *nonce, enum sb_code code)
+{
+    struct sb_buf json = {0};
+
+    sb_buf_add_fmt(&json,
+                   "{\"v\":1,\"kind\":\"ack\",\"boot\":\"%s\",\"commit\":null,\"batch_id\":\"%s\","
+                   "\"epoch\":null,\"stream\":null,\"first_seq\":null,\"last_seq\":null,"
+                   "\"result\":\"retry\",\"accepted\":0,\"duplicates\":0,\"revised\":0,"
+                   "\"code\":\"%s\",\"reason\":\"no\",\"retry_after_ms\":0}",
+                   KIT_INGEST, nonce, sb_code_name(code));
+    deliver_with("sb/v1/down/edge-001/reply", sb_buf_span(&json), nonce, false);
+    sb_buf_free(&json);
 }
 
 void bench_assert_settled(const char *stream, const char *text)

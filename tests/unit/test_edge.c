@@ -103,6 +103,62 @@ static void new_boot_of_the_ingest_makes_a_hello(void **state)
     sb_hello_free(&hello);
 }
 
+static void only_the_hello_goes_while_the_ingest_is_away(void **state)
+{
+    struct sb_hello hello;
+
+    (void)state;
+    kit_readings(1);
+    bench_open();
+    bench_next_batch(BENCH_AIR, 1, 1);
+    bench_online(NULL);
+    kit_readings(1);
+    edge_wake(bench.edge);
+    bench_tick();
+    assert_false(bench_status().welcomed);
+    bench_pass(29000);
+    bench_tick();
+    bench_assert_quiet(); /* neither the new one nor what was never answered */
+    bench_pass(1000);
+    bench_tick();
+    bench_next_hello(&hello);
+    bench_assert_quiet();
+    bench_welcome(hello.nonce, KIT_INGEST, 2, false); /* it is there, whatever its presence says */
+    bench_tick();
+    bench_next_batch(BENCH_AIR, 1, 2);
+    sb_hello_free(&hello);
+}
+
+static void refused_hello_is_shown_and_said_again_later_and_ever_later(void **state)
+{
+    static const int64_t waits[] = {30000, 60000};
+    struct sb_hello hello;
+
+    (void)state;
+    kit_readings(1);
+    bench_start();
+    bench_connect();
+    bench_tick();
+    for (size_t i = 0; i < 2; i++) {
+        bench_next_hello(&hello);
+        bench_refuse_hello(hello.nonce, SB_EREVOKED);
+        bench_tick();
+        assert_int_equal(bench_status().last_error.code, SB_EREVOKED);
+        assert_int_equal(bench_status().late_replies, 0);
+        bench_pass(waits[i] - 1);
+        bench_tick();
+        bench_assert_quiet();
+        bench_pass(1);
+        bench_tick();
+        sb_hello_free(&hello);
+    }
+    bench_next_hello(&hello);
+    bench_welcome(hello.nonce, KIT_INGEST, 1, false);
+    bench_tick();
+    bench_next_batch(BENCH_AIR, 1, 1);
+    sb_hello_free(&hello);
+}
+
 static void large_hello_goes_in_pages_and_waits_for_all_answers(void **state)
 {
     struct sb_ranges settled = {0}, none = {0};
@@ -1185,6 +1241,8 @@ int main(void)
         CASE(hello_is_repeated_until_it_is_answered),
         CASE(hello_waits_longer_while_no_ingest_is_there),
         CASE(new_boot_of_the_ingest_makes_a_hello),
+        CASE(only_the_hello_goes_while_the_ingest_is_away),
+        CASE(refused_hello_is_shown_and_said_again_later_and_ever_later),
         CASE(large_hello_goes_in_pages_and_waits_for_all_answers),
         CASE(notify_makes_a_hello),
         CASE(all_epochs_are_named_and_sent_in_their_order),

@@ -231,6 +231,19 @@ static void silence_of_all_waits_longer_and_longer(void **state)
     assert_int_equal(pacer.retry_ms, 30000);
 }
 
+static void batches_that_flew_together_double_the_wait_once(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 5; n++)
+        send(n, n);
+    for (unsigned n = 1; n <= 5; n++)
+        assert_non_null(pacer_expired(&pacer, false, 60010));
+    assert_int_equal(pacer.retry_ms, 60000);
+    send(6, 60010);
+    assert_non_null(pacer_expired(&pacer, false, 120010));
+    assert_int_equal(pacer.retry_ms, 120000);
+}
+
 static void silence_while_others_are_answered_means_a_lost_message(void **state)
 {
     (void)state;
@@ -258,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup(batch_goes_again_after_four_reply_times, setup),
         cmocka_unit_test_setup(timeout_stays_within_its_bounds, setup),
         cmocka_unit_test_setup(silence_of_all_waits_longer_and_longer, setup),
+        cmocka_unit_test_setup(batches_that_flew_together_double_the_wait_once, setup),
         cmocka_unit_test_setup(silence_while_others_are_answered_means_a_lost_message, setup),
     };
 

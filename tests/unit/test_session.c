@@ -188,6 +188,45 @@ static void ingest_that_goes_makes_no_hello_due(void **state)
     assert_false(session_hello_due(&session, 0));
 }
 
+static void ingest_that_goes_shuts_the_gate_and_is_probed(void **state)
+{
+    (void)state;
+    open_with(boot_a);
+    session_presence(&session, boot_a, true, 0, 1000);
+    session_presence(&session, "", false, 100, 30000);
+    assert_false(session_gate_open(&session));
+    assert_false(session_hello_due(&session, 30099));
+    session_presence(&session, "", false, 20000, 30000); /* known */
+    assert_int_equal(session_deadline(&session), 30100);
+    assert_true(session_hello_due(&session, 30100));
+    session_presence(&session, boot_a, true, 30100, 1000); /* the same one is back */
+    assert_true(session_gate_open(&session));
+    assert_int_equal(session_deadline(&session), INT64_MAX);
+}
+
+static void welcome_counts_more_than_presence(void **state)
+{
+    (void)state;
+    session_up(&session);
+    session_presence(&session, "", false, 0, 30000); /* retained, of yesterday */
+    say_hello(nonce_1, 1, 0);
+    assert_int_equal(welcome(nonce_1, boot_a, 1, 1, false), SESSION_COMPLETE);
+    session_open(&session);
+    assert_true(session_gate_open(&session));
+    assert_int_equal(session_deadline(&session), INT64_MAX);
+}
+
+static void refused_hello_waits_and_counts_once(void **state)
+{
+    (void)state;
+    session_up(&session);
+    say_hello(nonce_1, 1, 0);
+    session_hello_refused(&session, 100, 30000);
+    assert_false(session_hello_due(&session, 30099));
+    assert_true(session_hello_due(&session, 30100));
+    assert_int_equal(welcome(nonce_1, boot_a, 1, 1, false), SESSION_IGNORED);
+}
+
 static void ingest_that_comes_shortens_the_wait_of_a_hello(void **state)
 {
     (void)state;
@@ -247,6 +286,9 @@ int main(void)
         CASE(pages_of_different_boots_make_a_new_hello_due),
         CASE(announced_boot_that_is_another_makes_a_hello_due),
         CASE(ingest_that_goes_makes_no_hello_due),
+        CASE(ingest_that_goes_shuts_the_gate_and_is_probed),
+        CASE(welcome_counts_more_than_presence),
+        CASE(refused_hello_waits_and_counts_once),
         CASE(ingest_that_comes_shortens_the_wait_of_a_hello),
         CASE(refusals_cause_few_hellos_and_leave_the_gate_open),
         CASE(refusal_before_the_welcome_changes_nothing),
