@@ -462,6 +462,13 @@ static struct client *find_client(struct sb_control *control, uint64_t id)
     return NULL;
 }
 
+bool sb_control_waits(struct sb_control *control, uint64_t id)
+{
+    const struct client *client = find_client(control, id);
+
+    return client != NULL && !client->gone && client->open_call;
+}
+
 bool sb_control_answer(struct sb_control *control, uint64_t id, struct sb_span line)
 {
     struct client *client = find_client(control, id);

@@ -40,6 +40,8 @@ void sb_control_free(struct sb_control *control);
  * become blanks (in JSON they are white space). An answer over the limit is replaced by a
  * "too_large" one. */
 bool sb_control_answer(struct sb_control *control, uint64_t client, struct sb_span line);
+/* Whether that client still waits for its answer. */
+bool sb_control_waits(struct sb_control *control, uint64_t client);
 
 /* ---- the other end, for the command line ---- */
 

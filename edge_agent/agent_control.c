@@ -85,13 +85,20 @@ static void answer_waited(struct agent *agent, const struct agent_wait *wait, co
 
 /* ---- waiting callers ---- */
 
+/* Its caller may have gone (^C); only a restore is in the core's hands until that lets it go. */
+static bool is_free(const struct agent *agent, const struct agent_wait *wait)
+{
+    return !wait->used ||
+           (wait->kind != WAIT_RESTORE && !sb_control_waits(agent->control, wait->client));
+}
+
 static struct agent_wait *new_wait(struct agent *agent, enum agent_wait_kind kind, uint64_t client,
                                    int64_t timeout_ms)
 {
     for (int i = 0; i < AGENT_WAITS_MAX; i++) {
         struct agent_wait *wait = &agent->waits[i];
 
-        if (wait->used)
+        if (!is_free(agent, wait))
             continue;
         *wait = (struct agent_wait){.used = true,
                                     .kind = kind,

@@ -134,6 +134,23 @@ def test_garbage_on_the_socket_is_answered(agent):
     assert agent.cli.status()["running"]
 
 
+def test_callers_that_went_away_leave_their_places(agent):
+    """As many as can wait at once come, ask for an hour and are interrupted."""
+    agent.cli.ok("put", AIR, '{"pm10":1}')
+    line = b'{"verb":"flush","timeout":3600}\n'
+    for _ in range(4):
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+        for client in clients:
+            client.connect(str(agent.cli.state / "agent.sock"))
+            client.sendall(line)
+        assert agent.cli.status()["running"]  # the daemon has read them: it answers in turn
+        for client in clients:
+            client.close()
+    counts = ask(agent, b'{"verb":"flush","timeout":0.3}')
+    assert counts == {"success": False, "total": 1, "synced": 0, "failed": 0, "sent": 0,
+                      "remaining": 1}
+
+
 def ask(agent, line):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(5)
