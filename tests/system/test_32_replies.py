@@ -39,8 +39,7 @@ class Wiretap:
         self.numbers = self.frozen_at = 0
         self.spy = self.forger = None
         try:
-            with open(self.stack.broker.acl, "a", encoding="ascii") as acl:
-                acl.write("\nuser _op-alice\ntopic read sb/v1/up/+/+/+\ntopic read sb/v1/down/+/+\n")
+            self.stack.open_to_alice()
             self.stack.start()
             self.edge = self.stack.edge(DEVICE, broker__flap_wait="20ms")
             self.ingest, self.broker = self.stack.ingest, self.stack.broker

@@ -262,6 +262,11 @@ class Stack:
         self.ingest.start()
         return self
 
+    def open_to_alice(self):
+        """Before the broker starts: the operator alice may also read what devices send and get."""
+        with open(self.broker.acl, "a", encoding="ascii") as acl:
+            acl.write("\nuser _op-alice\ntopic read sb/v1/up/+/+/+\ntopic read sb/v1/down/+/+\n")
+
     def edge(self, device="edge-001", **values):
         """The agent of that device, made at the first call; not started."""
         if device not in self.edges:
