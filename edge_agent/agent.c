@@ -14,6 +14,7 @@
 #define MAILBOX_TOKENS   1024
 #define STATE_EVERY_MS   60000 /* the state document is refreshed when its figures changed */
 #define CLOCK_EVERY_MS   60000 /* how often the kernel is asked whether its clock is synchronised */
+#define BUSY_MS          1000  /* longest wait for another writer: nothing else goes on meanwhile */
 #define FILE_EVERY_MS    1000  /* and the folder whether the outbox is still in its place */
 
 /* ---- what the device says of itself ---- */
@@ -59,7 +60,8 @@ static int open_outbox(struct agent *agent, struct sb_err *err)
 {
     const struct outbox_config config = {
         .path = agent->config->outbox_path,
-        .busy_timeout_ms = (int)agent->config->busy_timeout,
+        .busy_timeout_ms =
+            (int)(agent->config->busy_timeout < BUSY_MS ? agent->config->busy_timeout : BUSY_MS),
         .max_bytes = agent->config->max_bytes,
         .create = true,
     };
@@ -203,8 +205,17 @@ static void finish(struct agent *agent)
 
 /* ---- the loop's chores ---- */
 
-static void connection_event(struct agent *agent, const struct sb_link_event *event,
-                             struct sb_now now)
+/* What status says then; the cause of the last end is of no use by itself. */
+static void explain_flapping(struct sb_err *err)
+{
+    struct sb_err last = *err;
+
+    sb_fail(err, SB_EIDENTITY,
+            "another client uses this identity: connections end at once, the last one by: %s",
+            last.msg);
+}
+
+static void connection_event(struct agent *agent, struct sb_link_event *event, struct sb_now now)
 {
     if (event->kind == SB_LINK_UP) {
         log_info("connected receive_max=%u session_present=%d", event->receive_max,
@@ -212,10 +223,10 @@ static void connection_event(struct agent *agent, const struct sb_link_event *ev
         sb_backoff_up(&agent->backoff, now.mono_ms);
         publish_state(agent, "online", now);
     } else {
-        log_warn("not connected: %s code=%s", event->err.msg, sb_code_name(event->err.code));
         sb_backoff_down(&agent->backoff, now.mono_ms, &agent->rng);
         if (sb_backoff_flapping(&agent->backoff))
-            log_error("another client uses this identity: connections end at once");
+            explain_flapping(&event->err);
+        log_warn("not connected: %s code=%s", event->err.msg, sb_code_name(event->err.code));
     }
 }
 

@@ -330,17 +330,26 @@ static void flush_figures(const struct agent *agent, uint64_t *pending, uint64_t
 static void answer_flush(struct agent *agent, const struct agent_wait *wait)
 {
     struct sb_buf json = {0};
+    struct edge_status status;
     uint64_t pending, good, bad;
 
+    edge_status(agent->edge, &status);
     flush_figures(agent, &pending, &good, &bad);
     good -= wait->good;
     bad -= wait->bad;
     sb_buf_add_fmt(&json,
                    "{\"success\":%s,\"total\":%llu,\"synced\":%llu,\"failed\":%llu,"
-                   "\"sent\":%llu,\"remaining\":%llu}",
+                   "\"sent\":%llu,\"remaining\":%llu",
                    pending == 0 ? "true" : "false", (unsigned long long)(good + bad + pending),
                    (unsigned long long)good, (unsigned long long)bad,
                    (unsigned long long)(good + bad), (unsigned long long)pending);
+    if (pending > 0 && !status.welcomed && status.last_error.code != SB_OK) {
+        sb_buf_add_fmt(&json, ",\"last_error\":{\"code\":\"%s\",\"message\":",
+                       sb_code_name(status.last_error.code));
+        sb_buf_add_json(&json, sb_span_of(status.last_error.msg));
+        sb_buf_add_char(&json, '}');
+    }
+    sb_buf_add_char(&json, '}');
     answer(agent, wait->client, &json);
 }
 

@@ -69,7 +69,7 @@ static const struct sb_conf_key keys[] = {
     {"outbox", "purge_interval", SB_CONF_MS, "60s", SECOND, DAY, false, false,
      "how often what is no longer needed is removed"},
     {"outbox", "busy_timeout", SB_CONF_MS, "5s", 0, 10 * MINUTE, false, false,
-     "longest wait for another process that writes"},
+     "longest wait for another process that writes; edge_agent run waits 1s at most"},
 
     {"pacer", "window", SB_CONF_INT, "64", 1, 200, false, false,
      "batches on their way at once; the broker's limit less 4 bounds it too"},

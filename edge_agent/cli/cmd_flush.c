@@ -14,7 +14,9 @@ const struct sb_cli_option flush_options[] = {{.name = "timeout",
 
 const char flush_help[] = "Asks the daemon to send everything that waits, also what was refused "
                           "and waits for a timer, and\n"
-                          "returns when nothing is pending any more (0) or the time is over (1).\n";
+                          "returns when nothing is pending any more (0) or the time is over (1; 3 "
+                          "or 4 where there is no\n"
+                          "connection, or this device is refused).\n";
 
 static uint64_t figure(struct sb_span answer, const char *key)
 {
@@ -34,6 +36,23 @@ static void print_people(struct sb_span answer)
            (unsigned long long)figure(answer, "remaining"));
 }
 
+/* Why nothing could be sent, where the daemon knows: told, and an exit status of its own. */
+static int explain(struct sb_cli *cli, struct sb_span answer)
+{
+    enum { CODE, MESSAGE, FIELDS };
+    struct sb_json_field fields[FIELDS] = {{.key = "code"}, {.key = "message"}};
+    struct sb_err err = {.code = SB_EINTERNAL};
+    struct sb_span error;
+
+    if (!sb_json_get(answer, "last_error", &error) || sb_json_type_of(error) != SB_JSON_OBJECT)
+        return 1;
+    sb_json_pick(error, fields, FIELDS);
+    if (sb_field_code(&fields[CODE], &err.code, NULL) != 0 ||
+        sb_field_text(&fields[MESSAGE], err.msg, sizeof(err.msg), NULL) != 0)
+        return 1;
+    return agent_cli_fail(cli, &err);
+}
+
 int cmd_flush(struct sb_cli *cli)
 {
     int64_t timeout_ms = sb_cli_number(cli, "timeout", FLUSH_MS);
@@ -51,9 +70,10 @@ int cmd_flush(struct sb_cli *cli)
     if (rc != 0) {
         status = agent_cli_fail(cli, &err);
     } else {
-        status = figure(sb_buf_span(&answer), "remaining") > 0 ? 1 : 0;
         if (!sb_cli_json(cli))
             print_people(sb_buf_span(&answer));
+        if (figure(sb_buf_span(&answer), "remaining") > 0)
+            status = explain(cli, sb_buf_span(&answer));
         sb_buf_add_char(&answer, '\n');
         if (sb_cli_json(cli))
             sb_cli_print(&answer);
