@@ -1,4 +1,5 @@
 #include "cloud_ingest/cli/cloud_cli.h"
+#include "common/mqtt_link.h"
 
 /* cloud_ingest: the table of its verbs. */
 
@@ -42,6 +43,21 @@ static const struct sb_cli_verb verbs[] = {
 };
 /* clang-format on */
 
+static int check_broker(const struct cloud_config *config, struct sb_err *err)
+{
+    const struct sb_mqtt_config mqtt = {
+        .url = config->url,
+        .ca_file = config->ca_file,
+        .cert_file = config->cert_file,
+        .key_file = config->key_file,
+        .user = config->user,
+        .password_file = config->password_file,
+    };
+    int rc = cloud_config_ready(config, err);
+
+    return rc == 0 ? sb_mqtt_config_check(&mqtt, err) : rc;
+}
+
 static int check(const struct sb_conf *conf, struct sb_err *err)
 {
     struct cloud_config config;
@@ -49,7 +65,7 @@ static int check(const struct sb_conf *conf, struct sb_err *err)
     int rc = cloud_config_from(conf, &config, err);
 
     if (rc == 0)
-        rc = cloud_config_ready(&config, err);
+        rc = check_broker(&config, err);
     if (rc == 0)
         rc = cloud_config_mappings(&config, &mappings, err);
     if (rc == 0)

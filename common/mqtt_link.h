@@ -35,6 +35,10 @@ struct sb_mqtt_config {
 
 struct sb_mqtt_link;
 
+/* Whether a link could be made of it: the URL's form, and the files, which are read. Connects to
+ * nobody. Errors as sb_mqtt_link_new. */
+int sb_mqtt_config_check(const struct sb_mqtt_config *config, struct sb_err *err);
+
 /* Copies the configuration; does not connect yet. Files are read at each connect, so a renewed
  * certificate is taken up by the next one. SB_ENOT_CONFIGURED; SB_ECONFIG, SB_ETLS (a key that
  * others can read, a file that is missing) name the file. Takes http_proxy and https_proxy out of

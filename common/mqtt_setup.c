@@ -202,6 +202,17 @@ int sb_mqtt_setup_init(struct sb_mqtt_setup *setup, const struct sb_mqtt_config 
     return parse_url(setup, err);
 }
 
+int sb_mqtt_config_check(const struct sb_mqtt_config *config, struct sb_err *err)
+{
+    struct sb_mqtt_setup setup;
+    int rc = sb_mqtt_setup_init(&setup, config, err);
+
+    if (rc == 0)
+        rc = sb_mqtt_setup_check_files(&setup, err);
+    sb_mqtt_setup_fini(&setup);
+    return rc;
+}
+
 void sb_mqtt_setup_fini(struct sb_mqtt_setup *setup)
 {
     for (size_t i = 0; i < setup->filter_count; i++)

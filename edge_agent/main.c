@@ -1,5 +1,6 @@
 /* edge_agent: the verbs of its command line. The data path begins in enqueue.c (stage 1). */
 #include "edge_agent/cli/agent_cli.h"
+#include "common/mqtt_link.h"
 
 static const struct sb_cli_verb verbs[] = {
     {.name = "run",
@@ -105,11 +106,28 @@ static const struct sb_cli_verb verbs[] = {
     SB_CLI_CONFIG_VERBS,
 };
 
+static int check_broker(const struct agent_config *config, struct sb_err *err)
+{
+    const struct sb_mqtt_config mqtt = {
+        .url = config->url,
+        .ca_file = config->ca_file,
+        .cert_file = config->cert_file,
+        .key_file = config->key_file,
+        .user = config->user,
+        .password_file = config->password_file,
+    };
+    int rc = agent_config_ready(config, err);
+
+    return rc == 0 ? sb_mqtt_config_check(&mqtt, err) : rc;
+}
+
+/* Without a broker it is good too: then records are kept. */
 static int check_config(const struct sb_conf *conf, struct sb_err *err)
 {
     struct agent_config config;
+    int rc = agent_config_from(conf, &config, err);
 
-    return agent_config_from(conf, &config, err);
+    return rc == 0 && config.url[0] != '\0' ? check_broker(&config, err) : rc;
 }
 
 int main(int argc, char **argv)

@@ -571,6 +571,11 @@ def test_configuration_is_printed_and_checked(bare, certs, tmp_path):
     good = dict(broker__url="mqtts://localhost:8883", broker__ca_file=ingest.ca,
                 broker__cert_file=ingest.cert, broker__key_file=ingest.key)
     assert json.loads(bare("config", "check", "--json", **good).stdout) == {"success": True}
+    for key, value, status in (("url", "ftp://localhost", 6), ("url", "mqtts://localhost:99999", 6),
+                               ("ca_file", tmp_path / "none", 4), ("cert_file", tmp_path / "none", 4),
+                               ("key_file", tmp_path / "none", 4), ("key_file", certs.ingest(2).key, 4)):
+        result = bare("config", "check", **{**good, f"broker__{key}": value})
+        assert result.returncode == status and str(value) in result.stderr, (key, result)
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "x.json").write_text('{"type":"x","columns":[{"name":"a","type":"colour"}]}')
     result = bare("config", "check", **good, mappings__dir=tmp_path / "maps")
