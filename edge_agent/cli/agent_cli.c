@@ -25,6 +25,13 @@ int agent_cli_config(struct sb_cli *cli, struct agent_config *config)
     return agent_cli_fail(cli, &err);
 }
 
+int agent_cli_check_user(const char *user, struct sb_err *err)
+{
+    if (sb_name_valid(sb_span_of(user)))
+        return 0;
+    return sb_fail(err, SB_EBAD_ID, "user id '%.70s' is not [A-Za-z0-9_-]{1,64}", user);
+}
+
 /* ---- the outbox ---- */
 
 int agent_cli_open(const struct agent_config *config, bool write, struct agent_cli_outbox *out,

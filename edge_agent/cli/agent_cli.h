@@ -34,6 +34,9 @@ int agent_cli_config(struct sb_cli *cli, struct agent_config *config);
 /* "edge_agent: message [code]" on standard error; returns the exit status of the code. */
 int agent_cli_fail(const struct sb_cli *cli, const struct sb_err *err);
 
+/* What --user says: SB_EBAD_ID unless it is a user id. */
+int agent_cli_check_user(const char *user, struct sb_err *err);
+
 /* What one verb needs of the outbox; zeroed = not open. */
 struct agent_cli_outbox {
     struct sb_rng rng;

@@ -329,6 +329,8 @@ static int prepare(struct importer *im)
 
     if (status != 0)
         return status;
+    if (user != NULL && agent_cli_check_user(user, &err) != 0)
+        return agent_cli_fail(im->cli, &err);
     snprintf(stream, sizeof(stream), "%.70s%s%.65s", text, user != NULL ? "/" : "",
              user != NULL ? user : "");
     if (sb_stream_parse(sb_span_of(stream), &im->stream, &err) != 0 ||

@@ -508,8 +508,10 @@ static int find_stream(struct put *put)
     const char *argument = sb_cli_arg(put->cli, 0), *user = sb_cli_text(put->cli, "user");
     struct sb_buf text = {0};
     struct sb_err err = {0};
-    int rc;
+    int rc = user != NULL ? agent_cli_check_user(user, &err) : 0;
 
+    if (rc != 0)
+        return fail(put, 0, &err);
     sb_buf_add_str(&text, argument);
     if (user != NULL && strchr(argument, '/') == NULL)
         sb_buf_add_fmt(&text, "/%s", user);

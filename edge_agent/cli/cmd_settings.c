@@ -45,10 +45,7 @@ static int check_user(struct sb_cli *cli, const char **user)
     struct sb_err err;
 
     *user = sb_cli_text(cli, "user");
-    if (sb_name_valid(sb_span_of(*user)))
-        return 0;
-    (void)sb_fail(&err, SB_EBAD_ID, "user id '%.70s' is not [A-Za-z0-9_-]{1,64}", *user);
-    return agent_cli_fail(cli, &err);
+    return agent_cli_check_user(*user, &err) != 0 ? agent_cli_fail(cli, &err) : 0;
 }
 
 /* ---- get ---- */

@@ -68,6 +68,9 @@ def test_what_is_wrong_with_a_record_is_said(cli):
         assert f"[{code}]" in result.stderr
         answer = json.loads(result.stdout)
         assert not answer["success"] and answer["code"] == code and answer["reason"]
+    for user in ("a/b", "a.b", "", 65 * "u"):
+        result = cli.run("put", "history", "--user", user, '{"command_id":"c"}')
+        assert result.returncode == 1 and "user id" in result.stderr and "[bad_id]" in result.stderr
     deep = '{"a":' + 40 * "[" + 40 * "]" + "}"
     assert "[too_deep]" in cli.run("put", AIR, deep).stderr
     assert cli.pending() == 0
@@ -447,6 +450,25 @@ def test_the_sample_is_the_example_in_the_tree_and_a_valid_file(cli):
         if match := re.fullmatch(r"#(\w+) = (\S+)", line):
             cli.config.write_text(sample.replace(line, line[1:], 1))
             assert cli.run("config", "check").returncode == 0, match
+
+
+def test_what_run_would_refuse_is_found_by_the_check(cli, certs):
+    device, other = certs.device("checked"), certs.device("checked-2")
+    good = {"broker.url": "mqtts://localhost:8883", "broker.ca_file": device.ca,
+            "broker.cert_file": device.cert, "broker.key_file": device.key}
+    cli.values.update(good)
+    assert "good" in cli.ok("config", "check")
+    for key, value, status in (("url", "ftp://localhost", 6), ("url", "mqtts://localhost:99999", 6),
+                               ("ca_file", "/nowhere/ca", 4), ("cert_file", "/nowhere/cert", 4),
+                               ("key_file", "/nowhere/key", 4), ("key_file", other.key, 4)):
+        cli.values.update(good)
+        cli.values[f"broker.{key}"] = value
+        result = cli.run("config", "check")
+        assert result.returncode == status and str(value) in result.stderr, (key, result)
+    cli.values.update(good)
+    cli.values["device.id"] = "somebody"
+    result = cli.run("config", "check")
+    assert result.returncode == 6 and "somebody" in result.stderr and "checked" in result.stderr
 
 
 def test_config_get_says_where_a_value_comes_from(cli):

@@ -80,6 +80,8 @@ def test_usage_and_files_are_checked(cli, write):
     assert cli.run("import", "--stream", "settings/u", file).returncode == 2
     assert cli.run("import", "--stream", AIR, "--format", "xml", file).returncode == 2
     assert cli.run("import", "--stream", AIR, "/nonexistent").returncode == 5
+    result = cli.run("import", "--stream", "history", "--user", "a/b", file)
+    assert result.returncode == 1 and "user id 'a/b'" in result.stderr
     bad_map = write("map.json", '{"fileds":[]}')
     result = cli.run("import", "--stream", AIR, "--map", bad_map, file)
     assert result.returncode == 6 and "'fileds'" in result.stderr
