@@ -32,14 +32,25 @@ struct dead {
 
 /* ---- showing ---- */
 
+/* Its own, or the name that `put` gave it where it has none. (With --id that was the caller's.) */
+static void put_op_id(const struct outbox_dead *dead, struct sb_buf *out)
+{
+    char name[SB_ID_MAX + 1];
+
+    if (dead->op_id.len > 0) {
+        sb_put_span(out, "op_id", dead->op_id);
+        return;
+    }
+    snprintf(name, sizeof(name), "%s:%s:%llu", dead->epoch, dead->stream,
+             (unsigned long long)dead->seq);
+    sb_put_text(out, "op_id", name);
+}
+
 static void put_dead(const struct outbox_dead *dead, bool whole, struct sb_buf *out)
 {
     sb_put_open(out, NULL, '{');
     sb_put_i64(out, "id", dead->id);
-    if (dead->op_id.len > 0)
-        sb_put_span(out, "op_id", dead->op_id);
-    else
-        sb_put_null(out, "op_id");
+    put_op_id(dead, out);
     sb_put_text(out, "stream", dead->stream);
     sb_put_text(out, "epoch", dead->epoch);
     sb_put_u64(out, "seq", dead->seq);

@@ -71,6 +71,7 @@ def test_what_the_cloud_refuses_is_in_the_dead_letter_with_its_reason(edge, stac
     letter, = letters["items"]
     assert letters["failed_count"] == edge.status()["failed_count"] == 1
     assert letter["stream"] == AIR and letter["seq"] == receipt["seq"]
+    assert letter["op_id"] == f"{receipt['epoch']}:{AIR}:{receipt['seq']}"
     assert letter["code"] in ("bad_type", "bad_value") and "pm2_5" in letter["reason"]
     assert letter["sync_status"] == "failed" and letter["dead_at"]
     shown = edge.cli("dead", "show", letter["id"], "--json").stdout
