@@ -77,6 +77,8 @@ static void answer_waited(struct agent *agent, const struct agent_wait *wait, co
     }
     if (result != NULL)
         sb_buf_add_fmt(&json, ",\"result\":\"%s\",\"updated_at\":\"%s\"", result, now);
+    else if (wait->receipt.queued)
+        sb_buf_add_str(&json, ",\"result\":null,\"updated_at\":null");
     sb_buf_add_str(&json, ",\"message\":");
     sb_buf_add_json(&json, sb_span_of(message));
     sb_buf_add_char(&json, '}');

@@ -74,6 +74,7 @@ def test_wait_ends_without_an_answer_and_the_record_is_kept(agent):
     receipt = agent.cli.json("put", AIR, '{"pm10":1}', "--id", "a", "--wait", "200ms")
     assert receipt["success"] and receipt["queued"] and receipt["cached"] and not receipt["synced"]
     assert receipt["task_id"] == receipt["op_id"] == "a" and receipt["message"]
+    assert receipt["result"] is None and receipt["updated_at"] is None
     assert agent.cli.pending() == 1
 
 
