@@ -47,7 +47,7 @@ struct pacer {
     double srtt_ms; /* 0 = no reply measured yet */
     int64_t last_reply_ms;
     int64_t doubled_ms; /* when a silence last doubled retry_ms */
-    int64_t retry_ms; /* the delay in force where nothing answers */
+    int64_t retry_ms;   /* the delay in force where nothing answers */
     uint64_t timeouts, replies;
 };
 
