@@ -38,11 +38,27 @@ static enum sb_code code_of(int rc)
     }
 }
 
+/* To SQLite a full disk is an I/O error when it is met beside the database (its -shm). */
+static enum sb_code code_of_system(int number)
+{
+    switch (number) {
+    case ENOSPC:
+    case EDQUOT:
+        return SB_EDISK_FULL;
+    case EROFS:
+        return SB_EREAD_ONLY;
+    default:
+        return SB_EIO;
+    }
+}
+
 int sb_db_fail(sqlite3 *db, struct sb_err *err, const char *what)
 {
     enum sb_code code = code_of(sqlite3_errcode(db));
     int number = code == SB_EIO ? sqlite3_system_errno(db) : 0;
 
+    if (code == SB_EIO)
+        code = code_of_system(number);
     if (number != 0)
         return sb_fail(err, code, "%s: %s: %s", what, sqlite3_errmsg(db), strerror(number));
     return sb_fail(err, code, "%s: %s", what, sqlite3_errmsg(db));
