@@ -36,6 +36,8 @@ int edge_new(const struct edge_config *config, struct outbox *ob, struct sb_link
     int rc;
 
     edge->config = *config;
+    if (edge->config.hello_bytes == 0)
+        edge->config.hello_bytes = SB_HELLO_PAGE_BYTES;
     snprintf(edge->device, sizeof(edge->device), "%s", config->device);
     snprintf(edge->device_boot, sizeof(edge->device_boot), "%s", config->device_boot);
     edge->ob = ob;

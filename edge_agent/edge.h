@@ -27,6 +27,7 @@ struct edge_config {
     int64_t resend_bytes;      /* ... and at most that many bytes of them */
     int64_t purge_interval_ms; /* 60000 */
     int64_t puback_timeout_ms; /* a PUBACK that never comes: the connection is dropped (60000) */
+    size_t hello_bytes;        /* JSON of one page of a hello, 0 = SB_HELLO_PAGE_BYTES */
 };
 
 /* What the daemon shows and the tests look at. */

@@ -96,7 +96,7 @@ void edge_send_hello(struct edge *edge, struct sb_now now)
     }
     sb_uuid7(edge->rng, now.wall_us, nonce);
     describe(edge, nonce, now, &hello);
-    sb_hello_encode(&hello, SB_HELLO_PAGE_BYTES, count_page, &out);
+    sb_hello_encode(&hello, edge->config.hello_bytes, count_page, &out);
     if (sb_rule(SB_RULE_HELLO_FORGETS)) {
         pacer_forget(&edge->pacer);
         for (size_t i = 0; i < edge->lanes.count; i++)
@@ -106,7 +106,7 @@ void edge_send_hello(struct edge *edge, struct sb_now now)
     edge->welcome_whole = false;
     edge->status.hellos++;
     session_hello_sent(&edge->session, nonce, out.pages, now.mono_ms, repeat_after(edge));
-    sb_hello_encode(&hello, SB_HELLO_PAGE_BYTES, send_page, &out);
+    sb_hello_encode(&hello, edge->config.hello_bytes, send_page, &out);
     if (out.failed)
         edge_note_error(edge, &out.err); /* the timer says it again */
     log_debug("hello nonce=%s pages=%u", nonce, out.pages);

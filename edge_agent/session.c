@@ -178,10 +178,8 @@ enum session_welcome session_welcome(struct session *session, const struct sb_we
         return SESSION_IGNORED;
     if (strcmp(part->nonce, session->nonce) != 0 && sb_rule(SB_RULE_NONCE))
         return SESSION_IGNORED;
-    if (session->whole.boot[0] != '\0' && strcmp(session->whole.boot, part->boot) != 0) {
-        session->due = true; /* half of the answer is of a process that is gone */
-        return SESSION_IGNORED;
-    }
+    if (session->whole.boot[0] != '\0' && strcmp(session->whole.boot, part->boot) != 0)
+        return SESSION_IGNORED; /* the timer says hello anew, should the first one be gone */
     if (!part_is_new(session, part))
         return SESSION_IGNORED;
     merge_part(&session->whole, part);

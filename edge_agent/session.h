@@ -59,7 +59,9 @@ int64_t session_deadline(const struct session *session);
 enum session_welcome { SESSION_IGNORED, SESSION_MORE, SESSION_COMPLETE };
 /* One part of a welcome. COMPLETE: session->whole holds all standings, the highest commit, and
  * `restored` when any part said so; the gate opens with session_open after D3 was committed. Parts
- * of different boots: a new hello becomes due. Takes over nothing of `part`. */
+ * of another boot than the first one's are ignored: all is of one boot, or the timer says hello
+ * anew (at once, two ingests that both answer would cause one hello after the other). Takes over
+ * nothing of `part`. */
 enum session_welcome session_welcome(struct session *session, const struct sb_welcome *part);
 void session_open(struct session *session);
 

@@ -15,6 +15,7 @@
 #define SIM_WRITER "writer-1" /* a second, plain client that writes the same settings */
 #define SIM_USER   "u"
 #define SIM_TYPE   "sim"
+#define SIM_RAW    "raw"
 #define SIM_EDGES  2
 #define SIM_STEPS  120 /* the longest run; the others are a half and a quarter of it */
 
@@ -28,6 +29,7 @@
     X(F_DUPL, "dupl")             /* a message is delivered and stays */                           \
     X(F_LATE, "late")             /* the newest message first */                                   \
     X(F_REFUSE, "refuse")         /* the broker refuses a publish in its PUBACK */                 \
+    X(F_JAM, "jam")               /* the library's window is full at a publish */                  \
     X(F_CRASH, "crash")           /* an edge ends between any two effects */                       \
     X(F_CLOUDCRASH, "cloudcrash") /* an ingest does */                                             \
     X(F_FULL, "full")             /* a commit of an edge fails and the process goes on */          \
@@ -41,6 +43,7 @@
     X(F_CONFLICT, "conflict")     /* an operation on a base that nobody knows */                   \
     X(F_FIX, "fix")               /* what was wrong with bad records is mended */                  \
     X(F_AGAIN, "again")           /* somebody retries a dead letter */                             \
+    X(F_DISCARD, "discard")       /* somebody drops a dead letter */                               \
     X(F_PURGE, "purge")           /* settled rows leave the resend window */                       \
     X(F_SHED, "shed")             /* a limit of the outbox is reached */                           \
     X(F_SNAP, "snap")             /* a copy of an edge's folder is made */                         \
@@ -53,7 +56,10 @@
     X(F_RETENTION, "retention")   /* rows are removed by retention */                              \
     X(F_ORDERED, "ordered")       /* share of operations among the records */                      \
     X(F_HISTORY, "history")       /* share of history among the others */                          \
-    X(F_WRITER, "writer")         /* another client writes the settings */
+    X(F_WRITER, "writer")         /* another client writes the settings */                         \
+    X(F_READ, "read")             /* somebody reads the settings from the cloud */                 \
+    X(F_BINDING, "binding")       /* the device loses its binding, or gets it back */              \
+    X(F_CLOCK, "clock")           /* a device's wall clock is set, or it boots again */
 
 #define SIM_FAULT_ENUM(id, name) id,
 enum fault { SIM_FAULTS(SIM_FAULT_ENUM) F_COUNT };
@@ -87,7 +93,7 @@ bool sim_fuse_commit(struct fuse *fuse); /* likewise, with `fail` */
 
 /* ---- the edge ---- */
 
-enum kind { KIND_SENSOR, KIND_HISTORY, KIND_SETTING };
+enum kind { KIND_SENSOR, KIND_RAW, KIND_HISTORY, KIND_SETTING }; /* raw: of no declared type */
 
 /* What a timeline of a device has enqueued, beside the database: what the checks compare with. */
 struct entry {
@@ -96,6 +102,7 @@ struct entry {
     char epoch[SB_EPOCH_LEN + 1];
     uint64_t seq; /* of the newest place (a retried operation moves) */
     bool shed, purged;
+    bool discarded; /* out of the dead letter, by a person */
 };
 
 struct disk {
@@ -124,7 +131,9 @@ struct sim_edge {
     struct sb_link_event *acks; /* PUBACKs on their way */
     size_t ack_count;
     uint32_t tokens;
-    bool drop_due; /* the core asked for the end of the connection */
+    bool drop_due;                    /* the core asked for the end of the connection */
+    int64_t wall_off_us, mono_off_ms; /* of its clocks against the world's */
+    unsigned boots;                   /* of its kernel */
 };
 
 struct sim_edge *sim_edge_new(struct world *world, char name, struct disk disk);
@@ -140,6 +149,10 @@ void sim_edge_note(struct sim_edge *edge, uint64_t payload, enum kind kind, cons
 void sim_edge_enqueue(struct sim_edge *edge);
 void sim_edge_shed(struct sim_edge *edge);
 void sim_edge_purge(struct sim_edge *edge);
+struct sb_now sim_edge_now(const struct sim_edge *edge);
+void sim_edge_set_clock(struct sim_edge *edge);
+void sim_edge_read(struct sim_edge *edge);
+void sim_edge_discard(struct sim_edge *edge);
 /* One dead letter by id, 0 = any. False when there is none to retry. */
 bool sim_edge_retry(struct sim_edge *edge, int64_t id);
 struct entry *sim_edge_find(struct sim_edge *edge, uint64_t payload);
@@ -186,6 +199,7 @@ void sim_cloud_take(struct world *world, const struct sb_link_event *event);
 void sim_cloud_flush(struct world *world);
 bool sim_cloud_waiting(struct world *world);
 void sim_cloud_retention(struct world *world);
+void sim_cloud_bind(struct world *world, bool bound);
 uint64_t sim_cloud_branched(struct world *world);
 struct base sim_base_copy(const struct base *base);
 void sim_base_free(struct base *base);
@@ -261,7 +275,8 @@ struct world {
     unsigned char *marks; /* by payload */
     size_t mark_cap;
     uint64_t payloads; /* the last one made */
-    bool fixed;
+    bool fixed, unbound;
+    size_t hello_bytes;
     struct disk *snapshots;
     size_t snapshot_count;
     struct base *backups;

@@ -154,8 +154,8 @@ static void check_entry(struct world *world, struct sim_edge *edge, const struct
     const char *stream = sim_kind_stream(entry->kind);
     struct sim_stream known;
 
-    if (fate->rows > 0 || fate->dead || sim_base_dropped(&world->cloud.base, entry->payload) ||
-        conflicted(world, entry))
+    if (fate->rows > 0 || fate->dead || entry->discarded ||
+        sim_base_dropped(&world->cloud.base, entry->payload) || conflicted(world, entry))
         return;
     sim_db_stream(world->cloud.base.db, entry->epoch, stream, &known);
     if (!((entry->shed || entry->purged) && sb_ranges_has(&known.holes, entry->seq) &&
@@ -301,6 +301,16 @@ static void answered(void *ctx, int taken, uint64_t version, const struct sb_err
     *asked = (struct asked){true, taken, *err};
 }
 
+/* Where the cloud has nothing, the device's document may be one that never came there: its
+ * operations were given up. */
+static bool differ(const struct world *world, const struct sb_document *cloud,
+                   const struct outbox_settings *local)
+{
+    if (!cloud->exists)
+        return local->exists && world->mix->p[F_SHED] <= 0 && world->mix->p[F_BAD] <= 0;
+    return !local->exists || !sb_json_equal(sb_buf_span(&cloud->data), sb_buf_span(&local->doc));
+}
+
 static void compare_documents(struct world *world, struct sim_edge *edge, const struct asked *asked)
 {
     struct outbox_settings local;
@@ -313,8 +323,7 @@ static void compare_documents(struct world *world, struct sim_edge *edge, const 
              &err, "store_settings");
     if (!asked->done)
         sim_blame(world, V_DOCUMENT, "the cloud's settings were not answered");
-    else if (cloud.exists != local.exists ||
-             (cloud.exists && !sb_json_equal(sb_buf_span(&cloud.data), sb_buf_span(&local.doc))))
+    else if (differ(world, &cloud, &local))
         sim_blame(world, V_DOCUMENT, "cloud v%llu of %llu %s, device %s (seen %llu, taken %d, %s)",
                   (unsigned long long)cloud.version, (unsigned long long)as_of,
                   cloud.exists ? cloud.data.data : "none", local.exists ? local.doc.data : "none",
@@ -323,16 +332,29 @@ static void compare_documents(struct world *world, struct sim_edge *edge, const 
     sb_document_free(&cloud);
 }
 
-static void check_document(struct world *world)
+/* What is in force is always a document. */
+static void check_document_whole(struct world *world, struct sim_edge *edge)
 {
-    struct sim_edge *edge = world->edges[0];
+    const struct sb_json_limits limits = {SB_RECORD_MAX_BYTES, SB_JSON_MAX_DEPTH,
+                                          SB_JSON_MAX_NODES};
+    struct outbox_settings local;
+    struct sb_err err;
+
+    sim_must(world, outbox_settings_get(edge->ob, SIM_USER, &local, &err), &err, "settings_get");
+    if (local.exists && sb_json_check(sb_buf_span(&local.doc), &limits, NULL, &err) < 0)
+        sim_blame(world, V_DOCUMENT, "%c: not a document: %s", edge->name, err.msg);
+    outbox_settings_fini(&local);
+}
+
+static void check_document(struct world *world, struct sim_edge *edge)
+{
     struct asked asked = {.done = false};
     struct sb_err err;
 
-    if (!world->mix->documents || world->edge_count > 1)
-        return;
+    check_document_whole(world, edge);
     sim_must(world,
-             edge_restore_settings(edge->core, SIM_USER, 60000, world->now, answered, &asked, &err),
+             edge_restore_settings(edge->core, SIM_USER, 60000, sim_edge_now(edge), answered,
+                                   &asked, &err),
              &err, "edge_restore_settings");
     for (int i = 0; i < 200 && !asked.done; i++) {
         if (!edge->connected)
@@ -377,7 +399,8 @@ void sim_check(struct world *world, uint64_t epochs_before, bool settled_down)
                   (unsigned long long)(sim_epochs(world) - epochs_before));
     if (settled_down && world->violations[V_AUDIT] == 0) {
         verify(world);
-        check_document(world);
+        for (size_t i = 0; world->mix->documents && i < world->edge_count; i++)
+            check_document(world, world->edges[i]);
     }
     free(fates.of);
 }

@@ -102,6 +102,8 @@ static int publish(struct sb_link *link, const struct sb_link_message *message, 
     struct sim_ingest *ingest =
         (struct sim_ingest *)((char *)link - offsetof(struct sim_ingest, link));
 
+    if (sim_chance(ingest->world, F_JAM))
+        return sb_fail(err, SB_EBUSY, "the window is full");
     if (!sim_fuse_effect(&ingest->fuse))
         return sb_fail(err, SB_ECLOSED, "the process has ended");
     if (message->retain)
@@ -309,6 +311,24 @@ bool sim_cloud_waiting(struct world *world)
             return true;
     }
     return false;
+}
+
+/* ---- bindings: by the command line, on the database of a running ingest ---- */
+
+void sim_cloud_bind(struct world *world, bool bound)
+{
+    const struct store_options options = {.mode = STORE_ADMIN, .volatile_ok = true};
+    struct store *store;
+    struct sb_err err;
+
+    sim_must(world, store_open(sim_db_uri(world->cloud.base.db), &options, &store, &err), &err,
+             "store_open");
+    if (bound)
+        sim_must(world, store_grant(store, SIM_DEVICE, SIM_USER, 0, &err), &err, "store_grant");
+    else
+        store_ungrant(store, SIM_DEVICE, SIM_USER, &err); /* a restored database may have none */
+    store_close(store);
+    sim_say(world, "binding %s", bound ? "granted" : "taken away");
 }
 
 /* ---- retention ---- */

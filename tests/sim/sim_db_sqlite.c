@@ -120,6 +120,10 @@ void sim_db_rows(const struct sim_db *db, void (*each)(void *ctx, const struct s
             " WHERE device = ?1",
             each, ctx);
     rows_of(db,
+            "SELECT epoch, stream, branch, seq, json_extract(extra, '$.v'), 0"
+            " FROM readings_json JOIN streams USING (sn) WHERE device = ?1",
+            each, ctx);
+    rows_of(db,
             "SELECT epoch, stream, branch, seq, json_extract(body, '$.payload'), 0"
             " FROM history_rev JOIN streams USING (sn) WHERE device = ?1",
             each, ctx);

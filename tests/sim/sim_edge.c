@@ -12,6 +12,8 @@ const char *sim_kind_stream(enum kind kind)
     switch (kind) {
     case KIND_SENSOR:
         return "sensors/" SIM_TYPE;
+    case KIND_RAW:
+        return "sensors/" SIM_RAW;
     case KIND_HISTORY:
         return "history/" SIM_USER;
     case KIND_SETTING:
@@ -125,6 +127,8 @@ static int publish(struct sb_link *link, const struct sb_link_message *message, 
 
     if (!edge->connected)
         return sb_fail(err, SB_ECLOSED, "not connected");
+    if (sim_chance(edge->world, F_JAM))
+        return sb_fail(err, SB_EBUSY, "the window is full");
     if (!sim_fuse_effect(&edge->fuse))
         return sb_fail(err, SB_ECLOSED, "the process has ended");
     refused = sim_chance(edge->world, F_REFUSE);
@@ -173,6 +177,7 @@ static void start(struct sim_edge *edge)
         .resend_bytes = INT64_C(1) << 40,
         .purge_interval_ms = 60000,
         .puback_timeout_ms = 20000,
+        .hello_bytes = edge->world->hello_bytes,
     };
     struct sb_err err;
 
@@ -228,11 +233,39 @@ void sim_edge_restart(struct sim_edge *edge)
     start(edge);
 }
 
+/* ---- clocks ---- */
+
+struct sb_now sim_edge_now(const struct sim_edge *edge)
+{
+    struct sb_now now = edge->world->now;
+
+    now.mono_ms += edge->mono_off_ms;
+    now.wall_us += edge->wall_off_us;
+    return now;
+}
+
+/* To 1970, to some day, or right; or the device boots, and its monotonic clock begins anew. */
+void sim_edge_set_clock(struct sim_edge *edge)
+{
+    static const int64_t offsets[] = {INT64_C(-1767323045000000), INT64_C(-86400000000), 0,
+                                      INT64_C(86400000000)};
+
+    edge->wall_off_us = offsets[sim_below(edge->world, 4)];
+    sim_say(edge->world, "%c clock off by %lld s", edge->name,
+            (long long)(edge->wall_off_us / 1000000));
+    if (sim_below(edge->world, 2) == 0)
+        return;
+    edge->boots++;
+    edge->mono_off_ms = -edge->world->now.mono_ms + 100;
+    sim_edge_restart(edge);
+    sim_say(edge->world, "%c BOOTS", edge->name);
+}
+
 /* ---- events ---- */
 
 void sim_edge_event(struct sim_edge *edge, const struct sb_link_event *event)
 {
-    edge_event(edge->core, event, edge->world->now);
+    edge_event(edge->core, event, sim_edge_now(edge));
 }
 
 void sim_edge_disconnect(struct sim_edge *edge)
@@ -278,7 +311,7 @@ static void take_acks(struct sim_edge *edge)
 void sim_edge_tick(struct sim_edge *edge)
 {
     take_acks(edge);
-    edge_tick(edge->core, edge->world->now);
+    edge_tick(edge->core, sim_edge_now(edge));
     if (edge->drop_due)
         sim_edge_disconnect(edge);
     edge->drop_due = false;

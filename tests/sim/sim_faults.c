@@ -71,6 +71,12 @@ static void strike_device(struct world *world, struct sim_edge **edge)
         sim_edge_purge(*edge);
     if (sim_chance(world, F_AGAIN))
         sim_edge_retry(*edge, 0);
+    if (sim_chance(world, F_DISCARD))
+        sim_edge_discard(*edge);
+    if (sim_chance(world, F_READ))
+        sim_edge_read(*edge);
+    if (sim_chance(world, F_CLOCK))
+        sim_edge_set_clock(*edge);
 }
 
 /* ---- the cloud ---- */
@@ -137,6 +143,10 @@ static void strike_cloud(struct world *world)
     }
     if (sim_chance(world, F_WRITER))
         sim_net_writer(world);
+    if (sim_chance(world, F_BINDING)) {
+        world->unbound = !world->unbound;
+        sim_cloud_bind(world, !world->unbound);
+    }
 }
 
 void sim_strike(struct world *world, struct sim_edge *edge)

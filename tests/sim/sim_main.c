@@ -16,13 +16,14 @@ static const char usage[] =
     "       %s --rules [--jobs J]         every rule off in turn (switched build)\n"
     "       %s --list                     mixes and rules\n"
     "  --seeds N  N runs, seed S on mix number S modulo the mixes (default 1000)\n"
+    "  --long     fifty times as many (also with SB_LONG=1 in the environment)\n"
     "  --off R,Q  rules to switch off (switched build)\n"
     "  --tail L   lines of a failing seed's trace (default 80, 0 = all)\n";
 
 struct options {
     struct runs runs;
     long seed; /* -1: many */
-    bool trace, rules, list;
+    bool trace, rules, list, longer;
     long tail;
 };
 
@@ -76,21 +77,17 @@ enum {
     OPT_RULES,
     OPT_LIST,
     OPT_OFF,
+    OPT_LONG,
     OPT_TAIL
 };
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, OPT_SEEDS},
-    {"first", required_argument, NULL, OPT_FIRST},
-    {"mix", required_argument, NULL, OPT_MIX},
-    {"jobs", required_argument, NULL, OPT_JOBS},
-    {"seed", required_argument, NULL, OPT_SEED},
-    {"trace", no_argument, NULL, OPT_TRACE},
-    {"rules", no_argument, NULL, OPT_RULES},
-    {"list", no_argument, NULL, OPT_LIST},
-    {"off", required_argument, NULL, OPT_OFF},
-    {"tail", required_argument, NULL, OPT_TAIL},
-    {NULL, 0, NULL, 0},
+    {"seeds", required_argument, NULL, OPT_SEEDS}, {"first", required_argument, NULL, OPT_FIRST},
+    {"mix", required_argument, NULL, OPT_MIX},     {"jobs", required_argument, NULL, OPT_JOBS},
+    {"seed", required_argument, NULL, OPT_SEED},   {"trace", no_argument, NULL, OPT_TRACE},
+    {"rules", no_argument, NULL, OPT_RULES},       {"list", no_argument, NULL, OPT_LIST},
+    {"off", required_argument, NULL, OPT_OFF},     {"long", no_argument, NULL, OPT_LONG},
+    {"tail", required_argument, NULL, OPT_TAIL},   {NULL, 0, NULL, 0},
 };
 
 static bool take_option(struct options *options, int option)
@@ -121,6 +118,9 @@ static bool take_option(struct options *options, int option)
         return true;
     case OPT_OFF:
         return parse_rules(optarg);
+    case OPT_LONG:
+        options->longer = true;
+        return true;
     case OPT_TAIL:
         options->tail = strtol(optarg, NULL, 10);
         return true;
@@ -132,7 +132,7 @@ static bool parse(int argc, char **argv, struct options *options)
 {
     int option;
 
-    *options = (struct options){.seed = -1, .tail = 80};
+    *options = (struct options){.seed = -1, .tail = 80, .longer = getenv("SB_LONG") != NULL};
     options->runs.seeds = 1000;
     options->runs.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
     for (; options->runs.mix_count < sim_mix_count; options->runs.mix_count++)
@@ -140,6 +140,8 @@ static bool parse(int argc, char **argv, struct options *options)
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
         if (!take_option(options, option))
             return false;
+    if (options->longer)
+        options->runs.seeds *= 50;
     return optind == argc && (options->seed < 0 || options->runs.mix_count == 1);
 }
 

@@ -25,25 +25,26 @@ static uint64_t new_payload(struct world *world, enum kind kind)
     return sim_new_payload(world, marks);
 }
 
-static void print_reading(struct world *world, uint64_t payload, struct sb_buf *out)
+static void print_reading(const struct world *world, struct sb_now now, uint64_t payload,
+                          struct sb_buf *out)
 {
     char ts[SB_TIME_TEXT];
 
-    sb_time_print(world->now.wall_us, ts);
+    sb_time_print(now.wall_us, ts);
     sb_buf_add_fmt(out, "{\"ts\":\"%s\",\"v\":%llu,\"x\":%d}", ts, (unsigned long long)payload,
                    sim_marks(world, payload) & MARK_BAD ? 1000 : 1);
 }
 
-static void print_command(struct world *world, uint64_t payload, struct sb_buf *out)
+static void print_command(struct sb_now now, uint64_t payload, struct sb_buf *out)
 {
     char ts[SB_TIME_TEXT];
 
-    sb_time_print(world->now.wall_us, ts);
+    sb_time_print(now.wall_us, ts);
     sb_buf_add_fmt(out, "{\"command_id\":\"cmd-%llu\",\"created_at\":\"%s\",\"payload\":%llu}",
                    (unsigned long long)payload, ts, (unsigned long long)payload);
 }
 
-static void print_document(struct world *world, uint64_t payload, struct sb_buf *out)
+static void print_document(const struct world *world, uint64_t payload, struct sb_buf *out)
 {
     sb_buf_add_fmt(out, "{\"v\":%llu", (unsigned long long)payload);
     if (sim_marks(world, payload) & MARK_BAD)
@@ -114,41 +115,57 @@ static void put_operation(struct sim_edge *edge, struct outbox *ob)
 
 #define GROUP_MAX 4
 
+/* What the device's clocks and kernel say of the records of one call. */
+static const char *kernel_boot(const struct sim_edge *edge, char out[SB_UUID_LEN + 1])
+{
+    snprintf(out, SB_UUID_LEN + 1, "b0075d1e-0000-4000-8000-%012u", edge->boots);
+    return out;
+}
+
+static int put_one(struct sim_edge *edge, struct enqueue *eq, enum kind kind, uint64_t payload,
+                   struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    static const struct sb_stream streams[] = {[KIND_SENSOR] = {SB_UP_SENSORS, SIM_TYPE},
+                                               [KIND_RAW] = {SB_UP_SENSORS, SIM_RAW},
+                                               [KIND_HISTORY] = {SB_UP_HISTORY, SIM_USER},
+                                               [KIND_SETTING] = {SB_UP_SETTINGS, SIM_USER}};
+    struct sb_now now = sim_edge_now(edge);
+    struct sb_buf record = {0};
+    char op_id[SB_ID_MAX + 1];
+    int rc;
+
+    op_id_of(payload, op_id);
+    if (kind == KIND_SETTING) {
+        print_document(edge->world, payload, &record);
+        rc = enqueue_settings(eq, SIM_USER, sb_buf_span(&record), sb_span_of(op_id), now,
+                              &edge->rng, receipt, err);
+    } else {
+        if (kind == KIND_HISTORY)
+            print_command(now, payload, &record);
+        else
+            print_reading(edge->world, now, payload, &record);
+        rc = enqueue_record(eq, &streams[kind], sb_buf_span(&record), SB_SPAN(""), now, receipt,
+                            err);
+    }
+    sb_buf_free(&record);
+    return rc;
+}
+
 /* One to four records of one enqueue call: they share a chunk. */
 static void put_group(struct sim_edge *edge, struct outbox *ob, enum kind kind)
 {
     static const struct enqueue_switches all_on = {true, true, true, true, 0};
-    struct sb_stream stream = {kind == KIND_SENSOR    ? SB_UP_SENSORS
-                               : kind == KIND_HISTORY ? SB_UP_HISTORY
-                                                      : SB_UP_SETTINGS,
-                               ""};
     struct enqueue_receipt receipts[GROUP_MAX];
     uint64_t payloads[GROUP_MAX];
-    struct world *world = edge->world;
-    struct enqueue *eq = enqueue_new(ob, &all_on, "");
-    size_t count = kind == KIND_SETTING ? 1 : 1 + sim_below(world, GROUP_MAX);
-    struct sb_buf record = {0};
-    char op_id[SB_ID_MAX + 1];
+    char boot[SB_UUID_LEN + 1];
+    struct enqueue *eq = enqueue_new(ob, &all_on, kernel_boot(edge, boot));
+    size_t count = kind == KIND_SETTING ? 1 : 1 + sim_below(edge->world, GROUP_MAX);
     struct sb_err err;
     int rc = 0;
 
-    snprintf(stream.name, sizeof(stream.name), "%s", kind == KIND_SENSOR ? SIM_TYPE : SIM_USER);
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        payloads[i] = new_payload(world, kind);
-        op_id_of(payloads[i], op_id);
-        sb_buf_clear(&record);
-        if (kind == KIND_SETTING) {
-            print_document(world, payloads[i], &record);
-            rc = enqueue_settings(eq, SIM_USER, sb_buf_span(&record), sb_span_of(op_id), world->now,
-                                  &edge->rng, &receipts[i], &err);
-            continue;
-        }
-        if (kind == KIND_SENSOR)
-            print_reading(world, payloads[i], &record);
-        else
-            print_command(world, payloads[i], &record);
-        rc = enqueue_record(eq, &stream, sb_buf_span(&record), SB_SPAN(""), world->now,
-                            &receipts[i], &err);
+        payloads[i] = new_payload(edge->world, kind);
+        rc = put_one(edge, eq, kind, payloads[i], &receipts[i], &err);
     }
     if (rc == 0)
         rc = enqueue_commit(eq, &err);
@@ -157,7 +174,13 @@ static void put_group(struct sim_edge *edge, struct outbox *ob, enum kind kind)
     if (rc < 0)
         failed(edge, ob, &err);
     enqueue_free(eq);
-    sb_buf_free(&record);
+}
+
+static enum kind free_kind(struct world *world)
+{
+    if (sim_chance(world, F_HISTORY))
+        return KIND_HISTORY;
+    return sim_below(world, 5) == 0 ? KIND_RAW : KIND_SENSOR;
 }
 
 void sim_edge_enqueue(struct sim_edge *edge)
@@ -173,7 +196,7 @@ void sim_edge_enqueue(struct sim_edge *edge)
         else
             put_operation(edge, ob);
     } else {
-        put_group(edge, ob, sim_chance(world, F_HISTORY) ? KIND_HISTORY : KIND_SENSOR);
+        put_group(edge, ob, free_kind(world));
     }
     if (own || sim_below(world, 4) > 0) /* else the poll finds it */
         edge_wake(edge->core);
@@ -242,7 +265,7 @@ static int shed_range(struct sim_edge *edge, const struct lane *lane, uint64_t l
 static enum kind kind_of(const struct lane *lane)
 {
     if (lane->stream.class == SB_UP_SENSORS)
-        return KIND_SENSOR;
+        return strcmp(lane->stream.name, SIM_RAW) == 0 ? KIND_RAW : KIND_SENSOR;
     return lane->stream.class == SB_UP_HISTORY ? KIND_HISTORY : KIND_SETTING;
 }
 
@@ -363,16 +386,45 @@ static void note_move(struct sim_edge *edge, const struct pick *pick)
     lanes_free(&lanes);
 }
 
-bool sim_edge_retry(struct sim_edge *edge, int64_t id)
+static void choose(struct sim_edge *edge, int64_t id, struct pick *pick)
 {
-    struct pick pick = {.world = edge->world};
     struct sb_err err;
 
-    sim_must(edge->world, outbox_dead_list(edge->ob, id, false, pick_letter, &pick, &err), &err,
+    *pick = (struct pick){.world = edge->world};
+    sim_must(edge->world, outbox_dead_list(edge->ob, id, false, pick_letter, pick, &err), &err,
              "dead_list");
+}
+
+/* Somebody gives a dead letter up for good. */
+void sim_edge_discard(struct sim_edge *edge)
+{
+    struct entry *entry;
+    struct pick pick;
+    struct sb_err err;
+
+    choose(edge, 0, &pick);
+    if (pick.id == 0)
+        return;
+    sim_must(edge->world, outbox_begin(edge->other, &err), &err, "begin");
+    sim_must(edge->world, outbox_dead_drop(edge->other, pick.id, &err), &err, "dead_drop");
+    sim_must(edge->world, outbox_commit(edge->other, &err), &err, "commit");
+    for (int kind = KIND_SENSOR; kind <= KIND_SETTING; kind++)
+        if (strcmp(pick.stream, sim_kind_stream((enum kind)kind)) == 0 &&
+            (entry = sim_edge_at(edge, pick.epoch, (enum kind)kind, pick.seq)) != NULL)
+            entry->discarded = true;
+    sim_say(edge->world, "%c discards %s %s %llu", edge->name, pick.epoch, pick.stream,
+            (unsigned long long)pick.seq);
+}
+
+bool sim_edge_retry(struct sim_edge *edge, int64_t id)
+{
+    struct pick pick;
+    struct sb_err err;
+
+    choose(edge, id, &pick);
     if (pick.id == 0 || outbox_begin(edge->other, &err) < 0)
         return false;
-    if (outbox_dead_retry(edge->other, pick.id, edge->world->now, &err) < 0) {
+    if (outbox_dead_retry(edge->other, pick.id, sim_edge_now(edge), &err) < 0) {
         outbox_rollback(edge->other);
         return false;
     }
@@ -384,4 +436,19 @@ bool sim_edge_retry(struct sim_edge *edge, int64_t id)
         note_move(edge, &pick);
     edge_wake(edge->core);
     return true;
+}
+
+/* ---- reading the settings from the cloud ---- */
+
+static void ignore(void *ctx, int taken, uint64_t version, const struct sb_err *err)
+{
+    (void)ctx;
+    (void)taken;
+    (void)version;
+    (void)err;
+}
+
+void sim_edge_read(struct sim_edge *edge)
+{
+    edge_restore_settings(edge->core, SIM_USER, 3000, sim_edge_now(edge), ignore, NULL, NULL);
 }

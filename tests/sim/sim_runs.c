@@ -1,8 +1,10 @@
 #include "sim_runs.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,20 +70,17 @@ static void merge(struct tally *to, const struct tally *from)
         to->notes[i] += from->notes[i];
 }
 
-static void run_job(const struct runs *runs, int job, struct tally *tallies)
+static void run_job(const struct runs *runs, int job, atomic_bool *stop, struct tally *tallies)
 {
-    bool failed = false;
-
-    for (uint64_t i = (uint64_t)job; i < runs->seeds; i += (uint64_t)runs->jobs) {
+    for (uint64_t i = (uint64_t)job; i < runs->seeds && !*stop; i += (uint64_t)runs->jobs) {
         size_t mix = (runs->first + i) % runs->mix_count;
         struct world world = {.seed = runs->first + i, .mix = runs->mixes[mix]};
 
         sim_run(&world);
         add(&tallies[mix], &world);
-        failed = sim_failed(&world);
+        if (sim_failed(&world) && runs->until_failure)
+            *stop = true; /* for the other jobs, too */
         sim_world_free(&world);
-        if (failed && runs->until_failure)
-            return;
     }
 }
 
@@ -114,7 +113,7 @@ static bool read_all(int fd, void *data, size_t size)
     return true;
 }
 
-static int start_job(const struct runs *runs, int job, pid_t *pid)
+static int start_job(const struct runs *runs, int job, atomic_bool *stop, pid_t *pid)
 {
     struct tally tallies[SIM_MIXES_MAX] = {0};
     int ends[2];
@@ -128,7 +127,7 @@ static int start_job(const struct runs *runs, int job, pid_t *pid)
         return ends[0];
     }
     close(ends[0]);
-    run_job(runs, job, tallies);
+    run_job(runs, job, stop, tallies);
     write_all(ends[1], tallies, sizeof(tallies));
     _exit(0);
 }
@@ -136,17 +135,16 @@ static int start_job(const struct runs *runs, int job, pid_t *pid)
 void sim_runs(const struct runs *runs, struct tally *tallies)
 {
     struct tally part[SIM_MIXES_MAX];
+    atomic_bool *stop =
+        mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t pids[64];
     int ends[64], status;
 
     memset(tallies, 0, runs->mix_count * sizeof(*tallies));
-    SB_CHECK(runs->jobs <= 64);
-    if (runs->jobs == 1) {
-        run_job(runs, 0, tallies);
-        return;
-    }
+    SB_CHECK(stop != MAP_FAILED && runs->jobs <= 64);
+    atomic_init(stop, false);
     for (int job = 0; job < runs->jobs; job++)
-        ends[job] = start_job(runs, job, &pids[job]);
+        ends[job] = start_job(runs, job, stop, &pids[job]);
     for (int job = 0; job < runs->jobs; job++) {
         if (!read_all(ends[job], part, sizeof(part))) {
             fprintf(stderr, "job %d ended without a result\n", job);
@@ -157,6 +155,7 @@ void sim_runs(const struct runs *runs, struct tally *tallies)
         for (size_t i = 0; i < runs->mix_count; i++)
             merge(&tallies[i], &part[i]);
     }
+    munmap(stop, sizeof(*stop));
 }
 
 /* ---- a table ---- */

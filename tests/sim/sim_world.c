@@ -261,6 +261,9 @@ static void set_ingest(struct world *world)
     config->group_rows = 1 + sim_below(world, 12);
     config->reply_bytes = replies[sim_below(world, 3)];
     config->page_bytes = pages[sim_below(world, 3)];
+    world->hello_bytes = pages[sim_below(world, 3)];
+    if (world->mix->twin == TWIN_ALTERNATE) /* pages that go by turns never have one answerer */
+        world->hello_bytes = SB_HELLO_PAGE_BYTES;
 }
 
 static void begin(struct world *world)
@@ -281,6 +284,8 @@ static void stop_faults(struct world *world)
     for (unsigned i = 0; i < world->cloud.count; i++)
         world->cloud.ingests[i].fuse.fail = 0;
     sim_say(world, "--- faults stop");
+    if (world->mix->p[F_BINDING] > 0)
+        sim_cloud_bind(world, true);
 }
 
 bool sim_failed(const struct world *world)

@@ -151,15 +151,27 @@ static void pages_and_parts_come_in_any_order_and_again(void **state)
     assert_int_equal(session.whole.limits.max_batch_records, 7);
 }
 
-static void pages_of_different_boots_make_a_new_hello_due(void **state)
+static void pages_of_one_boot_alone_make_a_welcome(void **state)
+{
+    (void)state;
+    session_up(&session);
+    say_hello(nonce_1, 2, 0);
+    assert_int_equal(welcome(nonce_1, boot_a, 1, 1, false), SESSION_MORE);
+    assert_int_equal(welcome(nonce_1, boot_b, 1, 1, false), SESSION_IGNORED); /* both answer */
+    assert_int_equal(welcome(nonce_1, boot_a, 2, 1, false), SESSION_COMPLETE);
+    assert_string_equal(session.whole.boot, boot_a);
+}
+
+static void ingest_that_goes_between_two_pages_is_asked_anew(void **state)
 {
     (void)state;
     session_up(&session);
     say_hello(nonce_1, 2, 0);
     assert_int_equal(welcome(nonce_1, boot_a, 1, 1, false), SESSION_MORE);
     assert_int_equal(welcome(nonce_1, boot_b, 2, 1, false), SESSION_IGNORED);
-    assert_true(session_hello_due(&session, 0));
-    say_hello(nonce_2, 1, 0);
+    assert_false(session_hello_due(&session, 999));
+    assert_true(session_hello_due(&session, 1000));
+    say_hello(nonce_2, 1, 1000);
     assert_int_equal(welcome(nonce_2, boot_b, 1, 1, false), SESSION_COMPLETE);
     assert_int_equal(session.whole.standing_count, 1); /* nothing of the first answer */
 }
@@ -283,7 +295,8 @@ int main(void)
         CASE(disconnect_shuts_the_gate),
         CASE(second_welcome_of_a_hello_is_ignored),
         CASE(pages_and_parts_come_in_any_order_and_again),
-        CASE(pages_of_different_boots_make_a_new_hello_due),
+        CASE(pages_of_one_boot_alone_make_a_welcome),
+        CASE(ingest_that_goes_between_two_pages_is_asked_anew),
         CASE(announced_boot_that_is_another_makes_a_hello_due),
         CASE(ingest_that_goes_makes_no_hello_due),
         CASE(ingest_that_goes_shuts_the_gate_and_is_probed),
