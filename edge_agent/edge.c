@@ -363,28 +363,16 @@ static void drop_stuck_connection(struct edge *edge, struct sb_now now)
     edge->link->drop(edge->link);
 }
 
-/* Bytes of rows that are kept though settled, over what resend_bytes allows. */
-static int64_t bytes_over(const struct edge *edge)
-{
-    int64_t kept = 0;
-
-    for (size_t i = 0; i < edge->lanes.count; i++) {
-        const struct lane *lane = &edge->lanes.at[i];
-        uint64_t made = lane_made(lane), pending = lane_pending(lane);
-
-        if (made > 0)
-            kept += (int64_t)((double)lane->row_bytes * (double)(made - pending) / (double)made);
-    }
-    return kept - edge->config.resend_bytes;
-}
-
 static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struct sb_err *err)
 {
-    int64_t over = bytes_over(edge);
     int64_t before = now.wall_us - edge->config.resend_ms * 1000;
+    int64_t over = 0;
     int rc = outbox_begin(edge->ob, err);
 
     *deleted = 0;
+    if (rc == 0)
+        rc = lanes_kept_bytes(&edge->lanes, edge->ob, &over, err);
+    over -= edge->config.resend_bytes;
     for (size_t i = 0; rc == 0 && i < edge->lanes.count; i++) {
         struct lane *lane = &edge->lanes.at[i];
         int count = 0;

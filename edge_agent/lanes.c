@@ -176,6 +176,34 @@ uint64_t lanes_pending(const struct lanes *lanes)
     return pending;
 }
 
+static int64_t kept_bytes(const struct lane *lane, uint64_t first_row)
+{
+    uint64_t made = lane_made(lane), settled = 0;
+
+    for (size_t i = sb_ranges_seek(&lane->settled, first_row); i < lane->settled.count; i++) {
+        const struct sb_range *part = &lane->settled.at[i];
+
+        settled += part->hi - (part->lo > first_row ? part->lo : first_row) + 1;
+    }
+    return (int64_t)((double)lane->row_bytes * (double)settled / (double)(made - first_row + 1));
+}
+
+int lanes_kept_bytes(const struct lanes *lanes, struct outbox *ob, int64_t *bytes,
+                     struct sb_err *err)
+{
+    *bytes = 0;
+    for (size_t i = 0; i < lanes->count; i++) {
+        uint64_t first_row;
+        int rc = outbox_first_row(ob, lanes->at[i].s, &first_row, err);
+
+        if (rc < 0)
+            return rc;
+        if (first_row > 0 && first_row <= lane_made(&lanes->at[i]))
+            *bytes += kept_bytes(&lanes->at[i], first_row);
+    }
+    return 0;
+}
+
 /* The first run that is in neither set; both are walked once from `from` on. */
 static bool gap_of_both(const struct sb_ranges *a, const struct sb_ranges *b, uint64_t from,
                         uint64_t to, struct sb_range *gap)

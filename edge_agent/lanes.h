@@ -50,6 +50,11 @@ uint64_t lane_pending(const struct lane *lane);
 uint64_t lanes_pending_named(const struct lanes *lanes, const char *name);
 uint64_t lanes_pending(const struct lanes *lanes);
 
+/* About how many bytes of rows are kept though they are settled. Rows are purged from the first on,
+ * so what lies before the first row counts for nothing. */
+int lanes_kept_bytes(const struct lanes *lanes, struct outbox *ob, int64_t *bytes,
+                     struct sb_err *err);
+
 /* The next numbers to send: the lowest that are neither settled nor flying; all rows or all of one
  * kind (hole). At most up to the end of the gap. False when there is nothing. */
 struct work {

@@ -161,6 +161,8 @@ int outbox_rows(struct outbox *ob, int64_t s, uint64_t from, uint64_t to,
                 struct sb_err *err);
 /* The numbers that rows of s cover. Reads keys only. */
 int outbox_row_ranges(struct outbox *ob, int64_t s, struct sb_ranges *out, struct sb_err *err);
+/* The first number that has a row; 0 where there is none. One look, whatever the backlog. */
+int outbox_first_row(struct outbox *ob, int64_t s, uint64_t *first, struct sb_err *err);
 
 struct outbox_hole {
     int64_t s;

@@ -125,6 +125,23 @@ int outbox_row_ranges(struct outbox *ob, int64_t s, struct sb_ranges *out, struc
     return rc;
 }
 
+int outbox_first_row(struct outbox *ob, int64_t s, uint64_t *first, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_ROW_FIRST, err);
+    int rc;
+
+    *first = 0;
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_int64(stmt, 1, outbox_key(s, 0));
+    sqlite3_bind_int64(stmt, 2, outbox_key(s, UINT64_MAX));
+    rc = outbox_step(ob, stmt, "outbox: rows", err);
+    if (rc == 1 && sqlite3_column_type(stmt, 0) != SQLITE_NULL)
+        *first = outbox_key_seq(sqlite3_column_int64(stmt, 0));
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
 int outbox_holes(struct outbox *ob, int (*each)(void *ctx, const struct outbox_hole *hole),
                  void *ctx, struct sb_err *err)
 {

@@ -35,6 +35,7 @@
     X(Q_ROW_BEFORE, "SELECT key, last_seq FROM outbox WHERE key >= ?1 AND key <= ?2"               \
                     " ORDER BY key DESC LIMIT 1")                                                  \
     X(Q_ROW_RANGES, "SELECT key, last_seq FROM outbox WHERE key >= ?1 AND key <= ?2 ORDER BY key") \
+    X(Q_ROW_FIRST, "SELECT min(key) FROM outbox WHERE key >= ?1 AND key <= ?2")                    \
     X(Q_ROW_DELETE, "DELETE FROM outbox WHERE key = ?1")                                           \
     X(Q_ROW_OLD, "SELECT key, last_seq, wall_us, length(body) FROM outbox"                         \
                  " WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT ?3")                           \

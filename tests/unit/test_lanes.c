@@ -149,6 +149,39 @@ static void hello_names_every_epoch_and_what_is_held(void **state)
     sb_hello_free(&hello);
 }
 
+static int64_t kept(void)
+{
+    int64_t bytes = -1;
+
+    assert_int_equal(lanes_kept_bytes(&kit_lanes, kit_ob, &bytes, &kit_err), 0);
+    return bytes;
+}
+
+static void a_backlog_does_not_count_as_kept_for_resending(void **state)
+{
+    struct lane *lane;
+    int deleted = 0;
+
+    (void)state;
+    kit_readings(10);
+    lane = kit_load(AIR);
+    assert_int_equal(kept(), 0);
+    settle(lane, 1, 10);
+    assert_true(lane->row_bytes > 0);
+    assert_int_equal(kept(), lane->row_bytes);
+    kit_begin();
+    assert_int_equal(
+        outbox_purge(kit_ob, lane->s, &lane->settled, INT64_MAX, 0, 10, &deleted, &kit_err), 0);
+    kit_commit();
+    assert_int_equal(deleted, 1);
+    kit_readings(10);
+    assert_int_equal(lanes_refresh(&kit_lanes, kit_ob, &kit_err), 0);
+    lane = kit_lane(0, AIR);
+    assert_int_equal(kept(), 0); /* ten of twenty are settled, and none of those has a row */
+    settle(lane, 11, 15);
+    assert_int_equal(kept(), lane->row_bytes / 2);
+}
+
 static void parking_doubles_within_its_bounds(void **state)
 {
     struct lane *lane;
@@ -181,6 +214,7 @@ int main(void)
         CASE(refresh_takes_numbers_and_streams_of_others_and_keeps_own_sets),
         CASE(epochs_stand_in_the_order_they_were_made),
         CASE(hello_names_every_epoch_and_what_is_held),
+        CASE(a_backlog_does_not_count_as_kept_for_resending),
         CASE(parking_doubles_within_its_bounds),
     };
 #undef CASE
