@@ -1,5 +1,4 @@
-/* The mixes of faults: those of the delivery rules' model by the same names, and some of what only
- * the real parts have. */
+/* The mixes of faults, one entry each; sim_main.c runs seed S on mix S modulo their number. */
 #include <string.h>
 
 #include "sim.h"
@@ -244,7 +243,7 @@ const struct mix sim_mixes[] = {
            [F_BUSY] = .05,
            [F_HISTORY] = .3}},
 
-    /* what the model does not have */
+    /* failures of one part at a time, and what is not delivery alone */
     {.name = "crashes",
      .p = {[F_LOSS] = .05,
            [F_DUPL] = .1,

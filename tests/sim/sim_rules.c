@@ -24,7 +24,7 @@ void sim_rules_list(void)
         printf(" %s", sb_rule_name(rule));
 }
 
-/* Rules that the model's ablation shows to matter, mixes in which they do, and within how many
+/* Rules without which something breaks, mixes in which it does, and within how many
  * seeds that is noticed: some five times what it takes on average. */
 static const struct {
     const char *rule;
