@@ -123,7 +123,10 @@ static void start_over(struct edge *edge, struct sb_now now, const struct sb_err
     sb_log_err("outbox", err);
     edge_note_error(edge, err);
     edge->reload = load_all(edge, &again) < 0;
-    edge->hold_until_ms = now.mono_ms + EDGE_HOLD_MS;
+    edge->hold_ms = edge->hold_ms == 0 ? EDGE_HOLD_MIN_MS : edge->hold_ms * 2;
+    if (edge->hold_ms > EDGE_HOLD_MAX_MS)
+        edge->hold_ms = EDGE_HOLD_MAX_MS;
+    edge->hold_until_ms = now.mono_ms + edge->hold_ms;
 }
 
 /* ---- settling ---- */
@@ -260,6 +263,17 @@ static void clear_collected(struct edge *edge)
     edge->reply_count = 0;
 }
 
+/* Something was settled: the disk works, and an error of before is no longer the state of things
+ * unless a stream still waits for it. */
+static void all_is_well(struct edge *edge)
+{
+    edge->hold_ms = 0;
+    for (size_t i = 0; i < edge->lanes.count; i++)
+        if (edge->lanes.at[i].park_code != SB_OK)
+            return;
+    edge->status.last_error = (struct sb_err){.code = SB_OK};
+}
+
 bool edge_settle_collected(struct edge *edge, struct sb_now now)
 {
     struct sb_err err;
@@ -275,6 +289,7 @@ bool edge_settle_collected(struct edge *edge, struct sb_now now)
         return false;
     }
     add_counts(edge);
+    all_is_well(edge);
     edge->status.last_settled_us = now.wall_us;
     for (size_t i = 0; i < edge->reply_count; i++)
         tell_settled(edge, &edge->replies[i]);
@@ -363,9 +378,21 @@ static void drop_stuck_connection(struct edge *edge, struct sb_now now)
     edge->link->drop(edge->link);
 }
 
+/* The wall clock as it went since the start, without its jumps: a device that learns at noon that
+ * it is not 1970 has not kept its rows for half a century. */
+static int64_t age_clock(struct edge *edge, struct sb_now now)
+{
+    int64_t steady;
+
+    if (edge->started.wall_us == 0)
+        edge->started = now;
+    steady = edge->started.wall_us + (now.mono_ms - edge->started.mono_ms) * 1000;
+    return steady < now.wall_us ? steady : now.wall_us;
+}
+
 static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struct sb_err *err)
 {
-    int64_t before = now.wall_us - edge->config.resend_ms * 1000;
+    int64_t before = age_clock(edge, now) - edge->config.resend_ms * 1000;
     int64_t over = 0;
     int rc = outbox_begin(edge->ob, err);
 

@@ -13,8 +13,10 @@
 
 #define EDGE_REPLIES_MAX  256 /* collected for one transaction; beyond it that runs at once */
 #define EDGE_RESTORES_MAX 16
-#define EDGE_HOLD_MS      1000 /* pause of sending after a transaction that failed; the poll ends it */
-#define EDGE_POLL_MS      1000 /* looks for changes of processes whose wake-up was lost */
+/* Pause of sending after a transaction that failed, doubling; the poll ends it. */
+#define EDGE_HOLD_MIN_MS 1000
+#define EDGE_HOLD_MAX_MS 60000
+#define EDGE_POLL_MS     1000 /* looks for changes of processes whose wake-up was lost */
 
 struct collected {
     struct flight flight; /* a copy: the table may move on */
@@ -54,6 +56,8 @@ struct edge {
     int64_t data_version;
     int64_t next_poll_ms, next_purge_ms, last_puback_ms;
     int64_t hold_until_ms; /* nothing is sent before: the disk refused a settlement */
+    int64_t hold_ms;       /* the pause in force, 0 = none */
+    struct sb_now started; /* for ages that a jump of the wall clock must not change */
     size_t round_robin;
     struct restore restores[EDGE_RESTORES_MAX];
     edge_settled_fn settled_fn;

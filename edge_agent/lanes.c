@@ -109,6 +109,8 @@ static int load_hole(void *ctx, const struct outbox_hole *hole)
     struct loading *loading = ctx;
     struct lane *lane = lanes_find(loading->lanes, hole->s);
 
+    if (hole->first_seq < 1 || hole->first_seq > hole->last_seq || hole->last_seq > SB_SEQ_MAX)
+        return sb_fail(loading->err, SB_ECORRUPT, "outbox: a damaged hole");
     if (lane != NULL)
         sb_ranges_add(&lane->holes, hole->first_seq, hole->last_seq);
     return 0;

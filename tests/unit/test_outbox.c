@@ -24,7 +24,7 @@ static char path[96];
 static bool in_memory;
 static unsigned databases;
 
-static const struct sb_now now = {5000, 1767323045250000}; /* 2026-01-02T03:04:05.250Z */
+static struct sb_now now = {5000, 1767323045250000}; /* 2026-01-02T03:04:05.250Z */
 static const struct sb_stream air = {SB_UP_SENSORS, "air_quality"};
 static const struct sb_stream settings = {SB_UP_SETTINGS, "user-1"};
 static const char boot_id[] = "b0075d1e-0000-4000-8000-000000000001";
@@ -855,6 +855,20 @@ static void purge_takes_whole_settled_chunks_only(void **state)
     assert_int_equal(place.first_seq, 7);
 }
 
+/* A row of a device whose clock was not set has no known age. */
+static void purge_by_age_leaves_what_was_enqueued_in_1970(void **state)
+{
+    struct sb_now real = now;
+    struct outbox_place place;
+
+    (void)state;
+    now.wall_us = 1000000;
+    put(&air, "[1]", 1, "", &place);
+    now = real;
+    purge_all(key_of("sensors/air_quality"), 1, 1, 0);
+    assert_rows(key_of("sensors/air_quality"), "1-1 [1];");
+}
+
 static void purge_by_bytes_takes_the_oldest(void **state)
 {
     struct outbox_place place;
@@ -1109,6 +1123,7 @@ int main(void)
         BOTH(dropped_numbers_are_cut_out_of_their_chunks),
         BOTH(other_streams_keep_their_rows),
         BOTH(purge_takes_whole_settled_chunks_only),
+        BOTH(purge_by_age_leaves_what_was_enqueued_in_1970),
         BOTH(purge_by_bytes_takes_the_oldest),
         BOTH(clock_never_falls_behind),
         BOTH(cursor_of_a_source_moves_with_its_records),
