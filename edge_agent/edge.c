@@ -417,8 +417,11 @@ static void purge(struct edge *edge, struct sb_now now)
     struct sb_err err;
     int deleted = 0;
 
-    if (now.mono_ms < edge->next_purge_ms || edge->pacer.flying > 0)
+    if (now.mono_ms < edge->next_purge_ms)
         return;
+    if (edge->pacer.flying > 0 &&
+        now.mono_ms < edge->next_purge_ms + edge->config.purge_interval_ms)
+        return; /* rather in idle time, but not never */
     edge->next_purge_ms = now.mono_ms + edge->config.purge_interval_ms;
     if (purge_slice(edge, now, &deleted, &err) < 0) {
         start_over(edge, now, &err);

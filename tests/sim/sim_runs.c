@@ -129,7 +129,7 @@ static int start_job(const struct runs *runs, int job, atomic_bool *stop, pid_t 
     close(ends[0]);
     run_job(runs, job, stop, tallies);
     write_all(ends[1], tallies, sizeof(tallies));
-    _exit(0);
+    exit(0);
 }
 
 void sim_runs(const struct runs *runs, struct tally *tallies)

@@ -959,6 +959,92 @@ static void what_was_shed_behind_the_core_is_sent_as_a_hole(void **state)
     bench_next_batch(BENCH_AIR, 4, 6);
 }
 
+static void operation_that_cannot_be_read_is_given_up_without_a_name(void **state)
+{
+    (void)state;
+    kit_edit("op-a");
+    kit_edit("op-b");
+    kit_begin();
+    assert_int_equal(outbox_rows_drop(kit_ob, kit_load(BENCH_USER)->s, 1, 1, &kit_err), 0);
+    kit_commit();
+    bench_open();
+    assert_true(bench_next_batch(BENCH_USER, 1, 1)->hole);
+    kit_assert_holes("1-1 corrupt [null];");
+    bench_answer(&bench.sent[bench.count - 1], NULL);
+    bench_tick();
+    bench_next_batch(BENCH_USER, 2, 2);
+}
+
+/* ---- the resend window ---- */
+
+#define DAY INT64_C(86400000)
+
+static void settle_all(void)
+{
+    bench_answer(bench_next(), NULL);
+    bench_puback_all();
+    bench_tick();
+}
+
+static void rows_are_kept_for_the_resend_window_and_no_longer(void **state)
+{
+    (void)state;
+    kit_readings(3);
+    bench_open();
+    settle_all();
+    bench_pass(7 * DAY - 60000);
+    bench_tick();
+    kit_assert_rows(kit_load(BENCH_AIR), "[[1,3]]");
+    kit_readings(1); /* nobody answers this one: it stays whatever its age */
+    bench_pass(120000);
+    bench_tick();
+    kit_assert_rows(kit_load(BENCH_AIR), "[[4,4]]");
+    bench_pass(8 * DAY);
+    bench_tick();
+    kit_assert_rows(kit_load(BENCH_AIR), "[[4,4]]");
+}
+
+static void rows_are_purged_in_slices_until_all_is_done(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 450; i++)
+        kit_readings(1);
+    bench_open();
+    settle_all();
+    bench_pass(8 * DAY);
+    for (int i = 0; i < 4; i++) /* 200 at a time, each in a tick of its own */
+        bench_tick();
+    kit_assert_rows(kit_load(BENCH_AIR), "[]");
+    assert_true(edge_deadline(bench.edge) > kit_now.mono_ms);
+}
+
+static void rows_are_purged_under_load_too(void **state)
+{
+    struct sent *batch;
+
+    (void)state;
+    kit_readings(3);
+    bench_open();
+    settle_all();
+    bench_pass(8 * DAY);
+    kit_readings(1);
+    edge_wake(bench.edge);
+    bench_tick();
+    batch = bench_next_batch(BENCH_AIR, 4, 4);
+    for (int second = 0; second < 130; second++) { /* always a batch on its way */
+        kit_readings(1);
+        bench_pass(500);
+        bench_answer(batch, NULL);
+        bench_puback_all();
+        edge_wake(bench.edge);
+        bench_tick();
+        batch = bench_next();
+        assert_int_equal(bench_status().flying, 1);
+        bench_pass(500);
+    }
+    kit_assert_rows(kit_load(BENCH_AIR), "[[4,134]]");
+}
+
 /* ---- who is told ---- */
 
 struct told {
@@ -1279,6 +1365,10 @@ int main(void)
         CASE(welcome_that_the_disk_refuses_leaves_the_gate_shut),
         CASE(row_that_cannot_be_read_is_given_up_in_the_open),
         CASE(what_was_shed_behind_the_core_is_sent_as_a_hole),
+        CASE(operation_that_cannot_be_read_is_given_up_without_a_name),
+        CASE(rows_are_kept_for_the_resend_window_and_no_longer),
+        CASE(rows_are_purged_in_slices_until_all_is_done),
+        CASE(rows_are_purged_under_load_too),
         CASE(every_number_is_told_its_own_outcome),
         CASE(waiting_does_not_spin),
         CASE(full_window_does_not_spin),
