@@ -35,6 +35,7 @@
     X(F_FULL, "full")             /* a commit of an edge fails and the process goes on */          \
     X(F_CLOUDFULL, "cloudfull")   /* a commit of an ingest does */                                 \
     X(F_AMNESIA, "amnesia")       /* the broker forgets most of what it holds */                   \
+    X(F_CUT, "cut")               /* an ingest loses its connection, for some steps */             \
     X(F_BUSY, "busy")             /* the ingest has no time */                                     \
     X(F_INTERNAL, "internal")     /* the ingest fails */                                           \
     X(F_LIMIT, "limit")           /* the ingest finds a batch too large */                         \
@@ -174,6 +175,7 @@ struct sim_ingest {
     struct fuse fuse;
     struct sb_rng rng;
     uint32_t tokens;
+    bool connected;
     struct sb_buf presence; /* retained at the broker, empty = none */
 };
 
@@ -198,6 +200,8 @@ void sim_cloud_restart(struct world *world, bool everyone);
 void sim_cloud_take(struct world *world, const struct sb_link_event *event);
 void sim_cloud_flush(struct world *world);
 bool sim_cloud_waiting(struct world *world);
+bool sim_cloud_connected(const struct world *world); /* any */
+void sim_cloud_connect(struct world *world, bool connected);
 void sim_cloud_retention(struct world *world);
 void sim_cloud_bind(struct world *world, bool bound);
 uint64_t sim_cloud_branched(struct world *world);

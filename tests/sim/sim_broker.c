@@ -141,6 +141,8 @@ void sim_net_move(struct world *world)
         i = net->count - 1;
     else if (sim_below(world, 2) == 0)
         i = sim_below(world, net->count);
+    if (net->at[i].to_cloud && !sim_cloud_connected(world))
+        return; /* the broker keeps it */
     letter = sim_chance(world, F_DUPL) ? copy_of(&net->at[i]) : take(net, i);
     if (sim_chance(world, F_LOSS))
         sim_say(world, "  #%u is lost", letter.number);

@@ -102,6 +102,8 @@ static int publish(struct sb_link *link, const struct sb_link_message *message, 
     struct sim_ingest *ingest =
         (struct sim_ingest *)((char *)link - offsetof(struct sim_ingest, link));
 
+    if (!ingest->connected)
+        return sb_fail(err, SB_ECLOSED, "not connected");
     if (sim_chance(ingest->world, F_JAM))
         return sb_fail(err, SB_EBUSY, "the window is full");
     if (!sim_fuse_effect(&ingest->fuse))
@@ -179,6 +181,7 @@ static void start_one(struct world *world, unsigned i)
              &err, "ingest_new");
     ingest->fuse.fail = sim_chance_of(world, F_CLOUDFULL);
     sim_db_guard_store(ingest->store, &ingest->fuse);
+    ingest->connected = true;
     sim_say(world, "ingest %u starts, boot %s", i + 1, ingest_boot(ingest->core));
     ingest_event(ingest->core, &up, world->now);
 }
@@ -269,6 +272,8 @@ static void take_one(struct world *world, struct sim_ingest *ingest,
 {
     const struct sb_link_event acked = {.kind = SB_LINK_PUBLISHED};
 
+    if (!ingest->connected)
+        return;
     ingest_event(ingest->core, event, world->now);
     if (world->quiet || sim_below(world, 10) < 7) {
         flush_one(world, ingest);
@@ -299,6 +304,31 @@ void sim_cloud_flush(struct world *world)
 {
     for (unsigned i = 0; i < world->cloud.count; i++)
         flush_one(world, &world->cloud.ingests[i]);
+}
+
+bool sim_cloud_connected(const struct world *world)
+{
+    for (unsigned i = 0; i < world->cloud.count; i++)
+        if (world->cloud.ingests[i].connected)
+            return true;
+    return false;
+}
+
+void sim_cloud_connect(struct world *world, bool connected)
+{
+    const struct sb_link_event event = {.kind = connected ? SB_LINK_UP : SB_LINK_DOWN};
+
+    for (unsigned i = 0; i < world->cloud.count; i++) {
+        struct sim_ingest *ingest = &world->cloud.ingests[i];
+
+        if (ingest->connected == connected)
+            continue;
+        sim_say(world, "ingest %u %s", i + 1, connected ? "connected" : "disconnected");
+        if (!connected)
+            publish_will(world, ingest);
+        ingest->connected = connected;
+        ingest_event(ingest->core, &event, world->now);
+    }
 }
 
 bool sim_cloud_waiting(struct world *world)

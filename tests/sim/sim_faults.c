@@ -128,6 +128,10 @@ static void swap(struct world *world)
 
 static void strike_cloud(struct world *world)
 {
+    if (sim_chance(world, F_CUT))
+        sim_cloud_connect(world, false);
+    else if (!sim_cloud_connected(world) && sim_below(world, 3) == 0)
+        sim_cloud_connect(world, true);
     if (sim_chance(world, F_BACKUP))
         back_up(world);
     if (sim_chance(world, F_RESTORE) && world->backup_count > 0)

@@ -284,6 +284,7 @@ static void stop_faults(struct world *world)
     for (unsigned i = 0; i < world->cloud.count; i++)
         world->cloud.ingests[i].fuse.fail = 0;
     sim_say(world, "--- faults stop");
+    sim_cloud_connect(world, true);
     if (world->mix->p[F_BINDING] > 0)
         sim_cloud_bind(world, true);
 }
