@@ -223,8 +223,10 @@ static void connection_event(struct agent *agent, struct sb_link_event *event, s
         sb_backoff_up(&agent->backoff, now.mono_ms);
         publish_state(agent, "online", now);
     } else {
+        bool was_up = agent->backoff.connected;
+
         sb_backoff_down(&agent->backoff, now.mono_ms, &agent->rng);
-        if (sb_backoff_flapping(&agent->backoff))
+        if (was_up && sb_backoff_flapping(&agent->backoff))
             explain_flapping(&event->err);
         log_warn("not connected: %s code=%s", event->err.msg, sb_code_name(event->err.code));
     }
