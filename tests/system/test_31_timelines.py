@@ -2,15 +2,18 @@
 kept, nothing is doubled, and what cannot be brought back is declared (DESIGN section 5)."""
 
 import json
+import random
 import shutil
 import sqlite3
+import time
 from collections import Counter
 
 import pytest
 
-from lib.flow import HISTORY, PLAIN, SETTINGS, TYPED, USER, Ledger, cloud_marks, reading, read_rows
+from lib.flow import (HISTORY, PLAIN, SETTINGS, TYPED, USER, Flow, Ledger, cloud_marks, is_long,
+                      read_rows, reading, seed_of_run, settings_in_order, wait_for_progress)
 from lib.mqtt import Client
-from lib.stack import Edge, Stack
+from lib.stack import SOURCE, Edge, Stack
 from lib.wait import wait_until
 
 DEVICE = "edge-001"
@@ -99,6 +102,7 @@ class Timeline:
     def copy_cloud(self):
         """As `sqlite3 ingest.db '.backup old.db'` makes it, the ingest running or not."""
         target = self.stack.folder / "old.db"
+        target.unlink(missing_ok=True)
         backup(self.ingest.database, target)
         return target
 
@@ -485,6 +489,63 @@ def test_dead_letters_of_a_cloud_rolled_back_are_declared_and_can_be_retried(tim
     assert total["rejected"] == 1 and t.edge.status()["failed_count"] == 1
 
 
+def test_a_dead_letter_that_has_become_good_is_stored_and_goes_again_like_any_other(timeline):
+    t = timeline()
+    mappings = t.stack.folder / "mappings"
+    shutil.copytree(SOURCE / "cloud_ingest" / "mappings", mappings)
+    t.ingest.configure(mappings__dir=mappings)
+    t.ingest.restart()
+    t.edge.start()
+    t.put("old", 5, TYPED)
+    t.edge.put(TYPED, [{"aqi": -1, "aqi_level": "mended"}])
+    t.put("new", 5, TYPED)
+    t.settle()
+    copy = t.copy_cloud()
+    assert t.edge.status()["failed_count"] == 1
+    mapping = json.loads((mappings / "air_quality.json").read_text())
+    next(column for column in mapping["columns"] if column["name"] == "aqi")["min"] = -10
+    (mappings / "air_quality.json").write_text(json.dumps(mapping))
+    t.ingest.restart()
+    t.edge.cli("dead", "retry", "--all")
+    wait_until(lambda: t.edge.status()["failed_count"] == 0, 10, "the letter gone")
+    t.ledger.promise(TYPED, ["mended"])
+    total = t.check()
+    assert (total["rows"], total["rejected"]) == (11, 0)
+    stop_swap_start(t, copy)  # in which it is rejected
+    wait_until(lambda: t.edge.status()["restored"] > 0, 30, "the edge told")
+    t.settle()
+    if t.edge.status()["failed_count"]:  # decided there as rejected: it is asked for once more
+        t.edge.cli("dead", "retry", "--all")
+        wait_until(lambda: t.edge.status()["failed_count"] == 0, 10, "the letter gone")
+    total = t.check()
+    assert (total["rows"], total["rejected"], total["holes"]) == (11, 0, 0)
+
+
+def test_a_cloud_rolled_back_that_forgot_its_grants_waits_for_them(timeline):
+    """And a device that is killed meanwhile still knows what is to go again."""
+    t = timeline()
+    t.ingest.cli("device", "revoke", DEVICE, "--user", USER)
+    t.edge.start()
+    t.put("old", 5)
+    t.settle()
+    copy = t.copy_cloud()
+    t.ingest.cli("device", "grant", DEVICE, USER)
+    for stream in (PLAIN, HISTORY, SETTINGS):
+        t.put("new", 5, stream)
+    t.settle()
+    stop_swap_start(t, copy)
+    wait_until(lambda: len(t.edge.status()["parked"]) == 2, 20,
+               lambda: f"both of the user's streams parked: {t.edge.status()}")
+    t.edge.kill()
+    t.edge.start()
+    wait_until(lambda: t.edge.status()["pending_by_type"] == {"history": 5, "settings": 5}, 10,
+               lambda: f"what is to go again: {t.edge.status()}")
+    assert t.edge.status()["failed_count"] == 0
+    t.ingest.cli("device", "grant", DEVICE, USER)
+    total = t.check()
+    assert total["rows"] == 20 and total["holes"] == total["rejected"] == total["conflict"] == 0
+
+
 def test_a_device_that_was_away_while_the_cloud_was_rolled_back(timeline):
     t = timeline()
     t.edge.start()
@@ -499,6 +560,35 @@ def test_a_device_that_was_away_while_the_cloud_was_rolled_back(timeline):
     t.edge.start()
     total = t.check()
     assert total["rows"] == 3 * 63 and total["holes"] == total["branched"] == 0
+
+
+@pytest.mark.parametrize("number", range(10 if is_long() else 1))
+def test_a_cloud_that_is_rolled_back_while_records_flow_and_parts_are_killed(timeline, number):
+    """What was promised comes again each time: nothing was purged."""
+    seed = f"{seed_of_run()} {number}"
+    rng = random.Random(seed)
+    t = timeline()
+    t.edge.start()
+    with Flow(t.edge, seed) as flow:
+        for _ in range(5 if is_long() else 2):
+            wait_for_progress(t.stack)
+            copy = t.copy_cloud()
+            wait_for_progress(t.stack)
+            how = rng.choice([stop_swap_start, swap_under_it, restore_under_it])
+            print(f"{how.__name__}, {flow.ledger.count()} promised")
+            how(t, copy)
+            time.sleep(rng.uniform(0, 0.3))  # any moment of what follows
+            for part in rng.sample([t.edge, t.ingest], rng.randrange(3)):
+                part.kill()
+                part.launch()
+        wait_for_progress(t.stack)
+        flow.finish()
+    t.settle()
+    flow.ledger.check(t.stack)
+    total = t.stack.verified()["total"]
+    assert total["pending"] == total["holes"] == total["branched"] == total["conflict"] == 0
+    order = settings_in_order(t.ingest.database)
+    assert order == sorted(order)
 
 
 # ---- the broker ----

@@ -188,7 +188,7 @@ def test_a_backlog_costs_neither_time_nor_memory_at_the_start(stack, shape):
     """100,000 readings, as chunks or each in a row of its own; no broker there."""
     edge = stack.edge()
     start_and_time(edge)
-    time.sleep(1)  # it has tried to connect
+    wait_until(lambda: edge.status()["last_error"], 10, "an attempt to connect")
     empty = memory(edge.pid, "RssAnon")
     edge.stop()
     fields = ["a", "b"] if shape == "one in a row" else ["a"]
@@ -196,7 +196,7 @@ def test_a_backlog_costs_neither_time_nor_memory_at_the_start(stack, shape):
     rows = read_rows(edge.state / "outbox.db", "SELECT count(*) FROM outbox")[0][0]
     assert rows == 100_000 if shape == "one in a row" else rows < 1000
     took = start_and_time(edge)
-    time.sleep(1)
+    wait_until(lambda: edge.status()["last_error"], 10, "an attempt to connect")
     loaded = memory(edge.pid, "RssAnon")
     assert took < 2
     assert loaded < empty + 1024, f"{empty} KiB empty, {loaded} KiB with the backlog"
@@ -257,7 +257,7 @@ def test_without_an_ingest_only_the_hello_goes(stack, certs):
         wait_until(lambda: len(hellos()) == 2, 5, "two hellos")
         begin = time.monotonic()
         wait_until(lambda: len(hellos()) == 6, 10, "more hellos")
-        assert 4 * 0.5 < time.monotonic() - begin < 4 * 0.8  # at retry_delay
+        assert 4 * 0.5 < time.monotonic() - begin < 4 * 1.5  # at retry_delay
         assert edge.status()["retry_delay"] == 0.6
         assert len(hellos()) == len(spy.messages), "something else was sent"
         status = edge.status()

@@ -207,6 +207,34 @@ def test_a_full_outbox_takes_again_when_the_cloud_has_taken(certs, tmp_path):
         stack.close()
 
 
+def test_the_clouds_full_disk_leaves_everything_pending(certs, disk, tmp_path):
+    """No answer goes out for a commit that did not happen."""
+    (tmp_path / "own").mkdir()
+    stack, ledger = make_stack(certs, tmp_path / "own"), Ledger()
+    ingest, edge = stack.ingest, stack.edge()
+    ingest.configure(ingest__state_dir=disk.folder / "cloud")
+    ingest.state = disk.folder / "cloud"
+    try:
+        stack.start()
+        edge.start()
+        put_marks(stack, ledger, "before", 20)
+        stack.wait_settled()
+        for number in range(3):
+            disk.fill()
+            for stream in (PLAIN, TYPED):
+                put_marks(stack, ledger, f"full{number}", 20, stream)
+            retries = ingest.counters()["commit_failures"] + ingest.counters()["retries"]
+            wait_until(lambda: ingest.counters()["commit_failures"] + ingest.counters()["retries"]
+                       > retries, 10, lambda: f"a refusal: {ingest.counters()}")
+            assert edge.status()["pending_count"] == 40, edge.status()
+            disk.make_room()
+            stack.wait_settled()
+        ledger.check(stack)
+        assert stack.verified()["total"]["rows"] == 20 + 3 * 40
+    finally:
+        stack.close()
+
+
 @pytest.fixture
 def failing_disk(tmp_path):
     """ext4 in a file; fail() does what a disk error does: it is read-only from then on."""

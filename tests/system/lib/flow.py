@@ -208,7 +208,8 @@ class PutWriter(Writer):
 
 
 class LinesWriter(Writer):
-    """NDJSON on standard input, many records per process; a share of them is killed."""
+    """NDJSON on standard input, many records per process; a share of them is killed. Where the lines
+    carry ids they are all put again then, those that were answered too."""
 
     def __init__(self, edge, ledger, seed, stream, kill=0.3):
         super().__init__(edge, ledger, seed)
@@ -216,17 +217,28 @@ class LinesWriter(Writer):
 
     def step(self):
         marks = [self.mark() for _ in range(self.rng.randint(1, 1500))]
-        text = "".join(json.dumps(reading(self.stream, mark)) + "\n" for mark in marks)
+        with_ids = self.rng.random() < 0.5
+        text = "".join(self.line(mark, with_ids) for mark in marks)
+        ended_well = self.put(marks, text, self.rng.random() < self.kill)
+        if with_ids and not ended_well:
+            assert self.put(marks, text, False)
+        self.stopping.wait(self.rng.uniform(0, 0.05))
+
+    def line(self, mark, with_ids):
+        more = {"id": f"id-{mark}"} if with_ids else {}
+        return json.dumps({**reading(self.stream, mark), **more}) + "\n"
+
+    def put(self, marks, text, kill):
         process = self.start_put("put", self.stream, "--json", stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE)
         killer = threading.Timer(self.rng.uniform(0, 0.05), process.kill)
-        if self.rng.random() < self.kill:
+        if kill:
             killer.start()
         out, stderr = process.communicate(text, timeout=60)
         killer.cancel()
         assert process.returncode in (0, -signal.SIGKILL), stderr
         self.note(marks, out, process.returncode == 0)
-        self.stopping.wait(self.rng.uniform(0, 0.05))
+        return process.returncode == 0
 
     def note(self, marks, out, ended_well):
         """A printed receipt stands for its line, whatever became of the process."""
