@@ -4,6 +4,7 @@ kept, nothing is doubled, and what cannot be brought back is declared (DESIGN se
 import json
 import random
 import shutil
+import signal
 import sqlite3
 import time
 from collections import Counter
@@ -593,23 +594,43 @@ def test_a_cloud_that_is_rolled_back_while_records_flow_and_parts_are_killed(tim
 
 # ---- the broker ----
 
+def freeze(t):
+    t.ingest.proc.signal(signal.SIGSTOP)
+
+
+def thaw(t):
+    t.ingest.proc.signal(signal.SIGCONT)
+
+
+def stop_broker_and_copy(t):
+    """A clean stop saves sessions, queues and retained messages; the copy is kept."""
+    t.events.disconnect()
+    t.broker.stop()
+    copy = t.stack.folder / "broker-copy"
+    shutil.copytree(t.broker.state, copy)
+    assert (copy / "mosquitto.db").exists()
+    return copy
+
+
+def put_broker_back(t, copy):
+    t.broker.wipe_state()
+    owner = t.broker.folder.stat()
+    for file in copy.iterdir():
+        shutil.copy2(file, t.broker.state)
+        shutil.chown(t.broker.state / file.name, owner.st_uid, owner.st_gid)
+
+
 def test_an_old_copy_of_the_brokers_state_changes_nothing(timeline):
     """With batches of long ago in its queue for the ingest, and old retained states."""
     t = timeline()
     t.edge.start()
     fill(t, "old")
     t.settle()
-    t.ingest.proc.signal(19)  # SIGSTOP: what is sent now waits in the broker
-    try:
-        t.put("queued", 200, TYPED)
-        wait_until(lambda: t.edge.status()["in_flight"] > 0, 10, "batches in flight")
-        t.events.disconnect()
-        t.broker.stop()  # saves its state
-    finally:
-        t.ingest.proc.signal(18)
-    copy = t.stack.folder / "broker-copy"
-    shutil.copytree(t.broker.state, copy)
-    assert (copy / "mosquitto.db").exists()
+    freeze(t)
+    t.put("queued", 200, TYPED)
+    wait_until(lambda: t.edge.status()["in_flight"] > 0, 10, "batches in flight")
+    copy = stop_broker_and_copy(t)
+    thaw(t)
     t.broker.start()
     t.settle()
     t.ingest.restart()  # another boot since
@@ -617,11 +638,7 @@ def test_an_old_copy_of_the_brokers_state_changes_nothing(timeline):
     t.settle()
     rows = cloud_marks(t.ingest.database)
     t.broker.stop()
-    t.broker.wipe_state()
-    for file in copy.iterdir():
-        shutil.copy2(file, t.broker.state)
-        stat = t.broker.folder.stat()
-        shutil.chown(t.broker.state / file.name, stat.st_uid, stat.st_gid)
+    put_broker_back(t, copy)
     before = t.ingest.counters()
     t.broker.start()
     wait_until(lambda: t.ingest.counters()["messages"] > before["messages"], 20,
@@ -633,3 +650,34 @@ def test_an_old_copy_of_the_brokers_state_changes_nothing(timeline):
         assert not marks - cloud_marks(t.ingest.database)[stream]
     assert total["rows"] == 2 * 63 + 200 + 20 and total["branched"] == 0
     assert not {"branch", "clone_alarm", "restored", "hole", "new_epoch"} & t.raised().keys()
+
+
+def test_batches_of_long_ago_are_not_looked_at_by_a_cloud_rolled_back(timeline):
+    """An operation that comes before those it was made on would be in a conflict for good."""
+    t = timeline()
+    t.edge.start()
+    t.put("first", 1, SETTINGS)
+    t.settle()
+    cloud = t.copy_cloud()
+    t.put("second", 2, SETTINGS)
+    t.settle()
+    freeze(t)
+    t.put("third", 1, SETTINGS)
+    wait_until(lambda: t.edge.status()["in_flight"] > 0, 10, "a batch in flight")
+    broker = stop_broker_and_copy(t)
+    thaw(t)
+    t.broker.start()
+    t.settle()
+    t.edge.stop()
+    t.ingest.stop()
+    t.broker.stop()
+    swap(cloud, t.ingest.database)
+    put_broker_back(t, broker)
+    t.broker.start()
+    t.ingest.start()
+    wait_until(lambda: t.ingest.counters()["batches"] > 0, 10, "the old batch delivered again")
+    t.edge.start()
+    total = t.check()
+    assert (total["rows"], total["conflict"], total["rejected"]) == (4, 0, 0)
+    assert settings_in_order(t.ingest.database) == ["first-000", "second-000", "second-001",
+                                                    "third-000"]
