@@ -5,12 +5,12 @@ import json
 import random
 import shutil
 import signal
-import sqlite3
 import time
 from collections import Counter
 
 import pytest
 
+from lib.copies import backup, swap
 from lib.flow import (HISTORY, PLAIN, SETTINGS, TYPED, USER, Flow, Ledger, cloud_marks, is_long,
                       read_rows, reading, seed_of_run, settings_in_order, wait_for_progress)
 from lib.mqtt import Client
@@ -111,23 +111,6 @@ class Timeline:
         if self.events is not None and self.events.connected():
             self.events.disconnect()
         self.stack.close()
-
-
-def backup(source, target):
-    """SQLite's own copy, page by page under its locks."""
-    with sqlite3.connect(source, timeout=10) as old, sqlite3.connect(target, timeout=10) as new:
-        old.backup(new)
-    old.close()
-    new.close()
-
-
-def swap(copy, path):
-    """The file gets another inode, its log goes: as an operator does it with mv."""
-    fresh = path.with_name("fresh.db")
-    shutil.copy(copy, fresh)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    fresh.rename(path)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from collections import namedtuple
 
 import pytest
 
+from lib.copies import backup, swap
 from lib.flow import (HISTORY, PLAIN, SETTINGS, TYPED, USER, Ledger, is_long, read_rows, reading,
                       seed_of_run)
 from lib.mqtt import Client
@@ -351,6 +352,36 @@ def test_a_reply_to_a_batch_from_before_the_last_hello_settles_nothing(tap):
     assert tap.pending() == 40
     tap.thaw()
     assert tap.check()["rows"] == 60
+
+
+def test_old_replies_do_not_settle_what_a_cloud_rolled_back_has_to_get_again(tap):
+    """They were true once, for these very numbers; the cloud has forgotten what they tell of."""
+    copy = tap.stack.folder / "old.db"
+    tap.ingest.cli("device", "revoke", DEVICE, "--user", USER)
+    tap.put(5, [PLAIN])
+    tap.settle()
+    backup(tap.ingest.database, copy)
+    tap.ingest.cli("device", "grant", DEVICE, USER)
+    tap.put(5, [HISTORY, SETTINGS])
+    tap.settle()
+    old = tap.replies()
+    tap.ingest.stop()
+    swap(copy, tap.ingest.database)  # without the grant: nothing of the user is taken
+    tap.ingest.start()
+    wait_until(lambda: len(tap.edge.status()["parked"]) == 2, 20, "the user's streams parked")
+    assert tap.edge.status()["restored"] == 1 and tap.pending() == 10
+    for sent in old * 2:
+        tap.forge(*sent)
+    tap.reached()
+    assert tap.pending() == 10
+    tap.edge.kill()
+    tap.edge.start()
+    for sent in old:
+        tap.forge(*sent)
+    tap.reached()
+    assert tap.pending() == 10
+    tap.ingest.cli("device", "grant", DEVICE, USER)
+    assert tap.check()["rows"] == 15
 
 
 def test_a_reply_to_an_unknown_batch_settles_nothing(tap):
