@@ -139,10 +139,11 @@ static bool is_residual(struct world *world, const struct entry *entry,
         world->notes[NOTE_MASKED]++; /* another timeline has the number, the row is gone */
         return true;
     }
-    if (entry->shed && world->notes[NOTE_RESTORE] > 0 &&
+    if ((entry->shed || entry->purged) && world->notes[NOTE_RESTORE] > 0 &&
         sim_db_rejected(world->cloud.base.db, entry->epoch, sim_kind_stream(entry->kind),
                         entry->seq, entry->payload)) {
-        world->notes[NOTE_SHED]++; /* rejected, shed, and the hole forgotten by a restore */
+        world->notes[NOTE_SHED]++; /* rejected; that it was shed, or mended, stored and purged, was
+                                    * forgotten by a restore */
         return true;
     }
     return false;
@@ -301,13 +302,14 @@ static void answered(void *ctx, int taken, uint64_t version, const struct sb_err
     *asked = (struct asked){true, taken, *err};
 }
 
-/* Where the cloud has nothing, the device's document may be one that never came there: its
- * operations were given up. */
+/* Where the cloud has nothing, the device's document may be one that never came there (its
+ * operations were given up) or one that another client wrote and a restore forgot. */
 static bool differ(const struct world *world, const struct sb_document *cloud,
                    const struct outbox_settings *local)
 {
     if (!cloud->exists)
-        return local->exists && world->mix->p[F_SHED] <= 0 && world->mix->p[F_BAD] <= 0;
+        return local->exists && local->last_op[0] != '\0' && world->mix->p[F_SHED] <= 0 &&
+               world->mix->p[F_BAD] <= 0;
     return !local->exists || !sb_json_equal(sb_buf_span(&cloud->data), sb_buf_span(&local->doc));
 }
 
@@ -412,6 +414,7 @@ struct letters {
     struct sim_edge *edge;
     int64_t ids[1024];
     size_t count;
+    bool holed; /* only operations that a hole covers */
     bool blame;
 };
 
@@ -420,6 +423,8 @@ static int take_letter(void *ctx, const struct outbox_dead *dead)
     struct letters *letters = ctx;
     struct sim_stream known;
 
+    if (letters->holed && dead->code != SB_EDECLARED_HOLE)
+        return 0;
     if (letters->count < sizeof(letters->ids) / sizeof(letters->ids[0]))
         letters->ids[letters->count++] = dead->id;
     if (!letters->blame)
@@ -443,6 +448,22 @@ static void list_letters(struct world *world, struct sim_edge *edge, struct lett
              "dead_list");
 }
 
+/* An operation that another timeline's purged hole covers gets the next number with each retry and
+ * is evaluated behind the hole. */
+#define RETRIES 12
+
+static bool retry_letters(struct world *world, struct letters *letters)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < world->edge_count; i++) {
+        list_letters(world, world->edges[i], letters);
+        for (size_t k = 0; k < letters->count; k++)
+            any |= sim_edge_retry(world->edges[i], letters->ids[k]);
+    }
+    return any;
+}
+
 void sim_check_dead_letters(struct world *world)
 {
     struct letters letters = {.blame = false};
@@ -451,13 +472,12 @@ void sim_check_dead_letters(struct world *world)
         world->fixed = true;
         sim_cloud_restart(world, true);
     }
-    for (size_t i = 0; i < world->edge_count; i++) {
-        list_letters(world, world->edges[i], &letters);
-        for (size_t k = 0; k < letters.count; k++)
-            sim_edge_retry(world->edges[i], letters.ids[k]);
+    for (int i = 0; i < RETRIES && retry_letters(world, &letters); i++) {
+        if (!sim_settle_down(world))
+            sim_blame(world, V_LIVELOCK, "something is left after the dead letters were retried");
+        letters.holed = true;
     }
-    if (!sim_settle_down(world))
-        sim_blame(world, V_LIVELOCK, "something is left after the dead letters were retried");
+    letters.holed = false;
     letters.blame = true;
     for (size_t i = 0; i < world->edge_count; i++)
         list_letters(world, world->edges[i], &letters);

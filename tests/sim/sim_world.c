@@ -145,14 +145,15 @@ static void act(struct world *world, struct sim_edge *edge)
 {
     double x = sb_rng_unit(&world->rng);
 
-    if (x < .28)
+    if (x < .24)
         sim_edge_enqueue(edge);
-    else if (x < .55)
+    else if (x < .45)
         sim_edge_tick(edge);
-    else if (x < .62)
+    else if (x < (edge->connected ? .50 : .60))
         use_connection(world, edge);
     else
-        sim_net_move(world);
+        for (uint64_t moves = 1 + sim_below(world, 4); moves > 0; moves--)
+            sim_net_move(world);
     if (sim_below(world, 3) == 0)
         sim_cloud_flush(world);
 }
