@@ -224,8 +224,9 @@ static int audit_one(struct audit *a, const struct key *key, bool *go_on, struct
         rc = read_claim(a->store, key, &claim, err);
     if (rc == 0)
         rc = read_named(a->store, key, &entry.named, err);
-    if (rc == 0 && entry.named && claim.there && !claim.current) {
-        /* the epoch is named and this stream of it is not: the device was rolled back behind it */
+    if (rc == 0 && claim.there && !claim.current) {
+        /* the device does not name it any more: it was wiped, or rolled back to before it. What it
+         * had said is settled it would have sent again, had the cloud been restored. */
         entry.named = false;
         if (claim.made > 0)
             sb_ranges_add(&claim.held, 1, claim.made);

@@ -185,7 +185,25 @@ static void an_epoch_that_is_no_longer_named_is_lost_with_the_device(void **stat
     assert_true(audit_clean(&f));
 }
 
-/* The cloud was restored and the device rolled back to before it made the stream. */
+/* The cloud was restored and the device rolled back to before it made the epoch. */
+static void what_a_restored_cloud_and_a_wiped_device_lost_is_not_missing(void **state)
+{
+    struct kit *kit = *state;
+    struct audit_figures f;
+
+    put(kit, 1, 2, 2, 0);
+    hello(kit, kit->epoch,
+          "[{\"epoch\":\"00000000000000e1\",\"streams\":[{\"stream\":\"" STREAM "\",\"made\":5,"
+          "\"settled\":[[1,4]],\"held\":[[5,5]]}]}]");
+    f = verify(kit, STREAM " [[3,4]]", 1); /* until it has sent them again */
+    assert_false(audit_clean(&f));
+    hello(kit, "00000000000000e2", "[{\"epoch\":\"00000000000000e2\",\"streams\":[]}]");
+    f = verify(kit, "", 1);
+    assert_int_equal(f.lost, 3);
+    assert_true(audit_clean(&f));
+}
+
+/* ... or the stream. */
 static void a_stream_that_is_no_longer_named_is_lost_with_the_device(void **state)
 {
     struct kit *kit = *state;
@@ -254,6 +272,7 @@ int main(void)
         CASE(figures_add_up_over_everything_that_can_happen),
         CASE(what_the_device_holds_is_pending_and_what_it_does_not_is_missing),
         CASE(an_epoch_that_is_no_longer_named_is_lost_with_the_device),
+        CASE(what_a_restored_cloud_and_a_wiped_device_lost_is_not_missing),
         CASE(a_stream_that_is_no_longer_named_is_lost_with_the_device),
         CASE(counters_that_do_not_match_the_tables_show),
         CASE(doubles_of_history_and_operations_show),
