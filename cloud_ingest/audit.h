@@ -8,7 +8,7 @@
  *   made = stored + duplicates + revised + rejected + conflict   every number decided here
  *        + holes                                                 declared and not decided
  *        + pending   held by the device at its last hello, or made since
- *        + lost      pending in an epoch that its device no longer names
+ *        + lost      undecided in an epoch or stream that its device no longer names
  *        + missing   none of these: must be 0
  *
  * and stored + duplicates + revised, branches included, must be rows + identity duplicates +
