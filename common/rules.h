@@ -3,10 +3,11 @@
 
 #include <stdbool.h>
 
-/* The delivery rules one by one, so that a test build can switch a single one off and see that the
- * simulator notices. In the product sb_rule() is the constant true and nothing is left of it; only
- * with SB_RULE_SWITCHES is there something to switch. Ask sb_rule() at the place where the rule
- * acts, once per rule, and keep the code behind it what would be there without the rule. */
+/* The rules of delivery and of versions one by one, so that a test build can switch a single one
+ * off and see that the simulator notices. In the product sb_rule() is the constant true and nothing
+ * is left of it; only with SB_RULE_SWITCHES is there something to switch. Ask sb_rule() at the
+ * place where the rule acts, once per rule, and keep the code behind it what would be there without
+ * the rule. */
 enum sb_rule_id {
     /* the edge */
     SB_RULE_GATE = 0,      /* nothing but a hello is sent until its welcome arrived */
@@ -46,6 +47,36 @@ enum sb_rule_id {
     SB_RULE_HOLE_UNNAMED, /* ordered: a hole that names no op covers every unknown op there */
     SB_RULE_ORD_BRANCH,   /* ordered: unknown op at a decided number or in a hole is evaluated */
     SB_RULE_HOLE_KEEP,    /* a hole is kept as declared where numbers are decided */
+
+    /* edge: versions of documents */
+    SB_RULE_BASE_OWN,    /* base = newest own operation, answered or not (V2) */
+    SB_RULE_MERGE_LAST,  /* merge when the last pending operation is answered (V4) */
+    SB_RULE_SEGMENTS,    /* an operation not made on the one before it is merged on its own (V4) */
+    SB_RULE_ABSENT_NEW,  /* nothing there, no tombstone: the local document is a new one (V4) */
+    SB_RULE_KEEP_HLC,    /* the merging operation has the HLC of the last it replaces (V4) */
+    SB_RULE_HLC_FOLLOWS, /* an operation's HLC is above all of the document it was made on (M) */
+    SB_RULE_SEND_TEXT,   /* a merge result is sent when its text differs, not only its value (V4) */
+    SB_RULE_PULL_PENDING, /* no document is overwritten while operations on it are pending (V5) */
+    SB_RULE_PULL_RESENT,  /* ... resent ones included (V5) */
+    SB_RULE_PULL_KNOWN,   /* no version below the last seen one of the document is taken (V5) */
+    SB_RULE_ABSENT_AS_OF, /* "not there" counts as the version counter the answer names (V5) */
+    SB_RULE_REREAD,       /* what was not taken is read again by id (V5) */
+    SB_RULE_REWIND,       /* another boot: what was seen above the cursor is stale (V6) */
+    SB_RULE_LOOSE,        /* ... and what was seen since the last pull ended (V6) */
+    SB_RULE_BOOT_DROP,    /* an answer of another boot is dropped (V6) */
+    SB_RULE_END_CURSOR,   /* the cursor moves at the end of a pull only (V6) */
+    SB_RULE_SWEEP, /* a pull that begins at 0 makes every document stale until brought (V6) */
+    SB_RULE_SKIP_CONFLICTS, /* restored: operations answered conflict become holes (V7) */
+
+    /* cloud: versions of documents */
+    SB_RULE_TAG,         /* a version has a tag; off: a cursor or base is the number alone (V1) */
+    SB_RULE_TAG_CHAIN,   /* the tag covers the tag before it (V1) */
+    SB_RULE_CHAIN_BREAK, /* a base {op_id} that was not applied here is unknown (V3) */
+
+    /* merge, on both ends */
+    SB_RULE_NULL_VALUE, /* null is a value, not an absent member (M) */
+    SB_RULE_KEY_ORDER,  /* members in the order of the base, equal values: the smaller text (M) */
+    SB_RULE_STAMPS, /* `latest` looks at the newest change of the place, not of the document (M) */
 
     SB_RULE_COUNT
 };
