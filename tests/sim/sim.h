@@ -16,7 +16,7 @@
 #define SIM_USER   "u"
 #define SIM_TYPE   "sim"
 #define SIM_RAW    "raw"
-#define SIM_EDGES  2
+#define SIM_EDGES  4
 #define SIM_STEPS  120 /* the longest run; the others are a half and a quarter of it */
 
 /* ---- what can happen ---- */
@@ -120,7 +120,8 @@ struct declared {
 
 struct sim_edge {
     struct world *world;
-    char name; /* A, B */
+    char name;          /* A, B, ... */
+    const char *device; /* its identity: clones share one */
     struct disk disk;
     struct outbox *ob;    /* of the daemon */
     struct outbox *other; /* of another process on the device */
@@ -137,7 +138,8 @@ struct sim_edge {
     unsigned boots;                   /* of its kernel */
 };
 
-struct sim_edge *sim_edge_new(struct world *world, char name, struct disk disk);
+/* device: static text */
+struct sim_edge *sim_edge_new(struct world *world, char name, const char *device, struct disk disk);
 void sim_edge_free(struct sim_edge *edge);
 void sim_edge_restart(struct sim_edge *edge);
 void sim_edge_connect(struct sim_edge *edge);
@@ -215,7 +217,7 @@ void sim_templates_free(void);
 
 struct letter {
     unsigned number; /* for the trace */
-    bool to_cloud;   /* else to whoever is connected as the device */
+    const char *to;  /* whoever is connected as that device; NULL: the cloud */
     char topic[SB_TOPIC_MAX];
     struct sb_buf payload, correlation;
     bool retained;
@@ -227,8 +229,10 @@ struct net {
     unsigned numbers;
 };
 
-void sim_net_put(struct world *world, bool to_cloud, const struct sb_link_message *message);
-void sim_net_put_retained(struct world *world, const struct sb_buf *payload, unsigned n);
+/* By its topic: to the cloud, to one device, to every device; dropped when nobody here reads it. */
+void sim_net_put(struct world *world, const struct sb_link_message *message);
+void sim_net_put_retained(struct world *world, const char *to, const struct sb_buf *payload,
+                          unsigned n);
 /* One move: some message is delivered, lost or doubled. */
 void sim_net_move(struct world *world);
 void sim_net_deliver_first(struct world *world);

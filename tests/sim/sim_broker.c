@@ -44,21 +44,52 @@ static struct letter *add(struct world *world)
     return &net->at[net->count++];
 }
 
-void sim_net_put(struct world *world, bool to_cloud, const struct sb_link_message *message)
+static void put_to(struct world *world, const char *to, const struct sb_link_message *message)
 {
     struct letter *letter = add(world);
 
-    letter->to_cloud = to_cloud;
+    letter->to = to;
     memcpy(letter->topic, message->topic, strlen(message->topic) + 1);
     sb_buf_add_span(&letter->payload, message->payload);
     sb_buf_add_span(&letter->correlation, message->correlation);
     say_new(world, letter);
 }
 
-void sim_net_put_retained(struct world *world, const struct sb_buf *payload, unsigned n)
+static bool is_for(const char *topic, const char *device)
+{
+    const char *down = strstr(topic, "/down/");
+    size_t len = strlen(device);
+
+    return down != NULL && strncmp(down + 6, device, len) == 0 && down[6 + len] == '/';
+}
+
+/* Clones are one client of the broker. */
+static bool first_of(const struct world *world, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(world->edges[k]->device, world->edges[i]->device) == 0)
+            return false;
+    return true;
+}
+
+void sim_net_put(struct world *world, const struct sb_link_message *message)
+{
+    if (strstr(message->topic, "/up/") != NULL) {
+        put_to(world, NULL, message);
+        return;
+    }
+    for (size_t i = 0; i < world->edge_count; i++)
+        if (first_of(world, i) &&
+            (message->retain || is_for(message->topic, world->edges[i]->device)))
+            put_to(world, world->edges[i]->device, message);
+}
+
+void sim_net_put_retained(struct world *world, const char *to, const struct sb_buf *payload,
+                          unsigned n)
 {
     struct letter *letter = add(world);
 
+    letter->to = to;
     sb_topic_ingest(letter->topic, n);
     sb_buf_add_span(&letter->payload, sb_buf_span(payload));
     letter->retained = true;
@@ -67,10 +98,10 @@ void sim_net_put_retained(struct world *world, const struct sb_buf *payload, uns
 
 /* ---- delivery ---- */
 
-static struct sim_edge *connected(struct world *world)
+static struct sim_edge *connected(struct world *world, const char *device)
 {
     for (size_t i = 0; i < world->edge_count; i++)
-        if (world->edges[i]->connected)
+        if (world->edges[i]->connected && strcmp(world->edges[i]->device, device) == 0)
             return world->edges[i];
     return NULL;
 }
@@ -88,10 +119,10 @@ static struct sb_link_event event_of(const struct letter *letter)
 static void deliver(struct world *world, const struct letter *letter)
 {
     struct sb_link_event event = event_of(letter);
-    struct sim_edge *edge = connected(world);
+    struct sim_edge *edge = letter->to != NULL ? connected(world, letter->to) : NULL;
 
     sim_say(world, "  #%u arrives", letter->number);
-    if (letter->to_cloud) {
+    if (letter->to == NULL) {
         sim_cloud_take(world, &event);
     } else if (edge != NULL) {
         sim_edge_event(edge, &event);
@@ -141,7 +172,7 @@ void sim_net_move(struct world *world)
         i = net->count - 1;
     else if (sim_below(world, 2) == 0)
         i = sim_below(world, net->count);
-    if (net->at[i].to_cloud && !sim_cloud_connected(world))
+    if (net->at[i].to == NULL && !sim_cloud_connected(world))
         return; /* the broker keeps it */
     letter = sim_chance(world, F_DUPL) ? copy_of(&net->at[i]) : take(net, i);
     if (sim_chance(world, F_LOSS))
@@ -200,7 +231,7 @@ void sim_net_writer(struct world *world)
     sb_batch_end_records(&json, sb_buf_span(&record));
     sb_topic_up(topic, SIM_WRITER, SB_UP_SETTINGS);
     out.payload = sb_buf_span(&json);
-    sim_net_put(world, true, &out);
+    sim_net_put(world, &out);
     sb_buf_free(&record);
     sb_buf_free(&json);
 }

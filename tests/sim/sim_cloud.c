@@ -110,8 +110,7 @@ static int publish(struct sb_link *link, const struct sb_link_message *message, 
         return sb_fail(err, SB_ECLOSED, "the process has ended");
     if (message->retain)
         keep_presence(ingest, message->payload);
-    if (message->retain || strstr(message->topic, "/down/" SIM_DEVICE "/") != NULL)
-        sim_net_put(ingest->world, false, message);
+    sim_net_put(ingest->world, message);
     if (token != NULL)
         *token = ++ingest->tokens;
     return 0;
@@ -233,7 +232,7 @@ static void publish_will(struct world *world, struct sim_ingest *ingest)
     will.topic = topic;
     will.payload = sb_buf_span(&json);
     keep_presence(ingest, will.payload);
-    sim_net_put(world, false, &will);
+    sim_net_put(world, &will);
     sb_buf_free(&json);
 }
 

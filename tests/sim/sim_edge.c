@@ -133,7 +133,7 @@ static int publish(struct sb_link *link, const struct sb_link_message *message, 
         return sb_fail(err, SB_ECLOSED, "the process has ended");
     refused = sim_chance(edge->world, F_REFUSE);
     if (!refused)
-        sim_net_put(edge->world, true, message);
+        sim_net_put(edge->world, message);
     if (strstr(message->topic, "/ctl") == NULL) {
         edge->world->batches++;
         note_declared(edge, message->payload);
@@ -164,7 +164,7 @@ static void open_outbox(struct sim_edge *edge, struct outbox **ob)
 static void start(struct sim_edge *edge)
 {
     const struct edge_config config = {
-        .device = SIM_DEVICE,
+        .device = edge->device,
         .device_boot = "",
         .session = {.refused_min_ms = 2400},
         .pacer = {.window_max = 1 + (unsigned)sim_below(edge->world, 6),
@@ -204,12 +204,13 @@ static void stop(struct sim_edge *edge)
     outbox_close(edge->ob);
 }
 
-struct sim_edge *sim_edge_new(struct world *world, char name, struct disk disk)
+struct sim_edge *sim_edge_new(struct world *world, char name, const char *device, struct disk disk)
 {
     struct sim_edge *edge = sb_xcalloc(1, sizeof(*edge));
 
     edge->world = world;
     edge->name = name;
+    edge->device = device;
     edge->disk = disk;
     edge->link = (struct sb_link){publish, drop};
     sb_rng_seed(&edge->rng, sb_rng_u64(&world->rng));
@@ -288,13 +289,14 @@ void sim_edge_connect(struct sim_edge *edge)
                                      .receive_max = 5 + (uint32_t)sim_below(world, 8)};
 
     for (size_t i = 0; i < world->edge_count; i++)
-        sim_edge_disconnect(world->edges[i]);
+        if (strcmp(world->edges[i]->device, edge->device) == 0)
+            sim_edge_disconnect(world->edges[i]);
     edge->connected = true;
     sim_say(world, "%c connected", edge->name);
     sim_edge_event(edge, &up);
     for (unsigned i = 0; i < world->cloud.count; i++)
         if (world->cloud.ingests[i].presence.len > 0)
-            sim_net_put_retained(world, &world->cloud.ingests[i].presence, i + 1);
+            sim_net_put_retained(world, edge->device, &world->cloud.ingests[i].presence, i + 1);
 }
 
 static void take_acks(struct sim_edge *edge)

@@ -39,17 +39,19 @@ static void take_snapshot(struct world *world, const struct sim_edge *edge)
 static void roll_back(struct world *world, struct sim_edge **edge, size_t i)
 {
     struct disk disk = sim_disk_copy(&world->snapshots[i]);
+    const char *device = (*edge)->device;
     char name = (*edge)->name;
 
     sim_edge_free(*edge);
-    *edge = sim_edge_new(world, name, disk);
+    *edge = sim_edge_new(world, name, device, disk);
     world->notes[NOTE_FORK]++;
     sim_say(world, "%c ROLLED BACK to %zu", name, i);
 }
 
 static void clone(struct world *world, const struct sim_edge *edge)
 {
-    world->edges[world->edge_count] = sim_edge_new(world, 'B', sim_disk_copy(&edge->disk));
+    world->edges[world->edge_count] =
+        sim_edge_new(world, 'B', edge->device, sim_disk_copy(&edge->disk));
     world->edge_count++;
     world->notes[NOTE_FORK]++;
     sim_say(world, "CLONE B of %c", edge->name);
@@ -63,7 +65,7 @@ static void strike_device(struct world *world, struct sim_edge **edge)
         roll_back(world, edge, sim_below(world, world->snapshot_count));
     if (sim_chance(world, F_IMAGE) && world->snapshot_count > 0)
         roll_back(world, edge, 0);
-    if (sim_chance(world, F_CLONE) && world->edge_count < SIM_EDGES)
+    if (sim_chance(world, F_CLONE) && world->edge_count == 1)
         clone(world, *edge);
     if (sim_chance(world, F_SHED))
         sim_edge_shed(*edge);
@@ -155,12 +157,14 @@ static void strike_cloud(struct world *world)
 
 void sim_strike(struct world *world, struct sim_edge *edge)
 {
-    size_t i = world->edges[0] == edge ? 0 : 1;
+    size_t i = 0;
 
     if (sim_chance(world, F_AMNESIA)) {
         sim_say(world, "BROKER AMNESIA");
         sim_net_forget(world);
     }
+    while (world->edges[i] != edge)
+        i++;
     strike_device(world, &world->edges[i]);
     strike_cloud(world);
 }

@@ -273,7 +273,7 @@ static void begin(struct world *world)
     world->now = (struct sb_now){1000, INT64_C(1767323045250000)}; /* 2026-01-02T03:04:05.250Z */
     set_ingest(world);
     sim_cloud_start(world);
-    world->edges[0] = sim_edge_new(world, 'A', (struct disk){.db = sim_db_new()});
+    world->edges[0] = sim_edge_new(world, 'A', SIM_DEVICE, (struct disk){.db = sim_db_new()});
     world->edge_count = 1;
 }
 
