@@ -42,6 +42,7 @@ void sb_add_u64(struct sb_buf *out, const char *key, uint64_t value)
 void sb_document_free(struct sb_document *doc)
 {
     sb_buf_free(&doc->data);
+    sb_buf_free(&doc->stamps);
     *doc = (struct sb_document){0};
 }
 

@@ -131,6 +131,8 @@ int sb_exit_status(enum sb_code code)
         return 5;
     case SB_ECONFIG:
     case SB_ENOT_CONFIGURED:
+    case SB_EWRONG_KEY:
+    case SB_ENO_KEY:
         return 6;
     default:
         return 1;

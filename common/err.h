@@ -54,7 +54,12 @@
     X(SB_ECORRUPT, "corrupt", SB_FATAL)                                                            \
     X(SB_ENEWER_SCHEMA, "newer_schema", SB_FATAL)                                                  \
     X(SB_ELOCKED, "already_running", SB_FATAL)                                                     \
-    X(SB_EPOISON, "poison", SB_REJECT) /* refused again and again for a cause of its own */
+    X(SB_EPOISON, "poison", SB_REJECT) /* refused again and again for a cause of its own */        \
+    X(SB_ECURSOR_UNKNOWN, "cursor_unknown", SB_REJECT) /* pull from the beginning */               \
+    X(SB_ETAMPERED, "tampered", SB_REJECT)  /* a sealed document is not what it says it is */      \
+    X(SB_ESTALE, "stale", SB_REJECT)        /* older than what is held */                          \
+    X(SB_EWRONG_KEY, "wrong_key", SB_RETRY) /* none of the keys opens it */                        \
+    X(SB_ENO_KEY, "no_key", SB_RETRY)       /* encrypted, and there is no key for that user */
 
 /* What a caller does about it: try again later, give this record up with a reason, or stop. */
 enum sb_class { SB_RETRY, SB_REJECT, SB_FATAL };

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "check.h"
+#include "json_scan.h"
 
 static bool name_char(char c)
 {
@@ -26,6 +27,27 @@ bool sb_name_valid(struct sb_span name)
 bool sb_device_valid(struct sb_span device)
 {
     return sb_name_valid(device) && device.data[0] != '_';
+}
+
+bool sb_table_valid(struct sb_span table)
+{
+    if (table.len < 1 || table.len > SB_NAME_MAX || table.data[0] < 'a' || table.data[0] > 'z')
+        return false;
+    for (size_t i = 1; i < table.len; i++)
+        if (!(table.data[i] >= 'a' && table.data[i] <= 'z') &&
+            !(table.data[i] >= '0' && table.data[i] <= '9') && table.data[i] != '_')
+            return false;
+    return true;
+}
+
+bool sb_document_id_valid(struct sb_span id)
+{
+    if (id.len < 1 || id.len > SB_ID_MAX || !sb_utf8_valid(id, NULL))
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if ((unsigned char)id.data[i] < 0x20 || id.data[i] == 0x7f)
+            return false;
+    return true;
 }
 
 static bool all_hex(const char *text, size_t len)

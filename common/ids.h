@@ -20,6 +20,13 @@ bool sb_name_valid(struct sb_span name);
 /* A device id: a valid name that does not begin with '_' (those are operators and ingests). */
 bool sb_device_valid(struct sb_span device);
 
+/* A table of documents: [a-z][a-z0-9_]{0,63}. SB_TABLE_SETTINGS is one, with a single document. */
+#define SB_TABLE_SETTINGS "settings"
+bool sb_table_valid(struct sb_span table);
+
+/* The id of a document in its table: 1 to SB_ID_MAX bytes of UTF-8 without control characters. */
+bool sb_document_id_valid(struct sb_span id);
+
 /* 16 lower-case hex digits. */
 bool sb_hex16_valid(struct sb_span text);
 bool sb_uuid_valid(struct sb_span text);

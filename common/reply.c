@@ -32,6 +32,7 @@ void sb_reply_free(struct sb_reply *reply)
 {
     for (size_t i = 0; i < reply->conflict_count; i++) {
         sb_buf_free(&reply->conflicts[i].pointers);
+        sb_buf_free(&reply->conflicts[i].arrays);
         sb_document_free(&reply->conflicts[i].server);
     }
     free(reply->conflicts);

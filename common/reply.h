@@ -3,6 +3,7 @@
 
 #include "ids.h"
 #include "json_scan.h"
+#include "policy.h"
 #include "ranges.h"
 #include "topic.h"
 
@@ -34,18 +35,31 @@ struct sb_document {
     char tag[SB_TAG_LEN + 1];
     char op_id[SB_ID_MAX + 1];
     char device[SB_NAME_MAX + 1];
-    char hlc[SB_EPOCH_LEN + 1];
+    char hlc[SB_EPOCH_LEN + 1];       /* the highest of its stamps */
     char updated_at[SB_UUID_LEN + 1]; /* RFC 3339 */
-    struct sb_buf data;               /* JSON text; owned by the document */
+    struct sb_buf data;   /* JSON text, an object, or a string: the token of an encrypted one */
+    struct sb_buf stamps; /* {"<pointer>":["<hlc16>","<device>"],…}: where the policy is latest and
+                             the document is plain; else empty. At most SB_STAMPS_MAX places */
 };
+#define SB_STAMPS_MAX 4096
+/* Frees data and stamps; zeroed afterwards. */
 void sb_document_free(struct sb_document *doc);
+
+#define SB_POINTERS_MAX_BYTES 16384
+#define SB_ARRAYS_MAX         64
+#define SB_ARRAYS_MAX_BYTES   4096
 
 struct sb_conflict {
     uint64_t seq;
     char op_id[SB_ID_MAX + 1];
     enum sb_code code;      /* SB_OK = null: versions differ; else SB_EBASE_UNKNOWN */
-    struct sb_buf pointers; /* JSON array text, [""] = the whole document */
+    struct sb_buf pointers; /* JSON array text, sorted by bytes: the undecided places; [""] = the
+                               whole document; "" or [] = to be found by merging (base unknown).
+                               Beyond SB_POINTERS_MAX_BYTES it goes out as [""] */
     uint64_t as_of;         /* the user's version counter */
+    enum sb_policy policy;  /* of the document's table; SB_POLICY_NONE = not told: as merge */
+    struct sb_buf arrays;   /* {"/nodes":"id",…}: arrays merged by that member; "" = none. At most
+                               SB_ARRAYS_MAX entries, SB_ARRAYS_MAX_BYTES of text */
     struct sb_document server;
 };
 

@@ -5,7 +5,8 @@
 #include "json_scan.h"
 #include "reply.h"
 
-/* Requests and answers (PROTOCOL.md section 6). Spans point into the decoded text. */
+/* Requests and answers (PROTOCOL.md section 6): the envelope. What the operations take and give is
+ * in request_documents.h and request_conflicts.h. Spans point into the decoded text. */
 struct sb_request {
     char id[SB_UUID_LEN + 1];
     char boot[SB_UUID_LEN + 1]; /* "" = left out */
@@ -19,6 +20,7 @@ struct sb_answer {
     char id[SB_UUID_LEN + 1];
     char boot[SB_UUID_LEN + 1];
     bool success;
+    uint64_t commit;     /* of an operation that writes, as in a reply; else 0 = null */
     struct sb_span data; /* an object, "" when refused */
     enum sb_code code;   /* SB_OK when it succeeded */
     char reason[SB_REASON_MAX];
@@ -28,7 +30,8 @@ void sb_answer_encode(const struct sb_answer *answer, struct sb_buf *out);
 
 /* A document as data of an answer: {"id":…,"exists":…,"as_of":…,"version":…,"tag":…,"op_id":…,
  * "device":…,"hlc":…,"updated_at":…,"data":{…}} (the rest only where it exists; "deleted":true
- * instead of data for a tombstone). */
+ * instead of data for a tombstone; "stamps" beside data where the document has them). Answers of
+ * settings.get, document.get and version.get. */
 void sb_document_encode(const struct sb_document *doc, const char *id, uint64_t as_of,
                         struct sb_buf *out);
 int sb_document_decode(struct sb_span object, struct sb_document *doc, char id[SB_ID_MAX + 1],
