@@ -8,6 +8,7 @@
 #include "events.h"
 #include "ingest.h"
 #include "stream_cache.h"
+#include "written.h"
 
 /* Stage 6: one decoded batch inside the open transaction becomes rows and a reply. What a batch may
  * do is looked at first and changes nothing; from then on each record is decided by itself, in
@@ -50,6 +51,7 @@ struct apply {
     int64_t now_ms; /* wall clock */
     const char *boot;
     struct ingest_counters tally; /* added to the counters after COMMIT */
+    struct written_list written;  /* versions made so far */
 
     /* per batch */
     const struct sb_batch *batch;
@@ -95,6 +97,42 @@ void apply_reply_head(struct sb_reply *reply, const struct sb_batch *batch, stru
 
 /* Registers an unknown device; *code = SB_OK, or why it may not write (revoked, unauthorized). */
 int apply_admit(struct apply *a, const char *device, enum sb_code *code, struct sb_err *err);
+
+/* ---- operators (apply_operator.c) ---- */
+
+/* A versioned write on the document in force: what conflicts.resolve does for an operator. */
+struct operator_write {
+    const char *user;
+    const char *table;       /* "settings" or a declared table */
+    const char *id;          /* "settings" there */
+    const char *by;          /* "_op-name": the device of the version */
+    const char *op_id;       /* new; one per write, at most SB_ID_MAX bytes */
+    struct sb_span document; /* checked JSON text, "" deletes it */
+};
+/* Makes the version in the open transaction, applied as it is, and notes it in a->written; *version
+ * = its number. HLC: above every stamp of the document and not below the clock. Errors of the input
+ * change nothing: SB_EUNKNOWN_TABLE, SB_EBAD_TYPE (not an object), SB_ETOO_LARGE, SB_EBAD_VALUE
+ * (the document in force is encrypted), SB_ENOT_FOUND (deleting what is not there). All else is the
+ * store's. */
+int apply_operator_write(struct apply *a, const struct operator_write *write, uint64_t *version,
+                         struct sb_err *err);
+
+/* An operation of which nothing was applied. */
+struct losing_edit {
+    struct op_key op;
+    const char *user;
+    const char *table;
+    const char *id;
+    struct sb_span base;      /* as it came, "" = null */
+    struct sb_span submitted; /* "" = a deletion */
+};
+/* V8 for the choice "local": what the document in force becomes when the members that the edit
+ * changed against its base document are set again on it. result is cleared first and empty for
+ * absent; *same = that is what is in force already. SB_EBASE_UNKNOWN when the base document is not
+ * known here (then only server or merge is left), SB_EBAD_VALUE where one of the texts is
+ * encrypted. Writes nothing. */
+int apply_set_again(struct apply *a, const struct losing_edit *edit, struct sb_buf *result,
+                    bool *same, struct sb_err *err);
 
 /* ---- parts of apply.c for the classes ---- */
 

@@ -155,7 +155,54 @@ static const char records[] =
     "CREATE TABLE quarantine_use ("
     " device TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
-static const struct sb_migration steps[] = {{devices_and_streams}, {records}};
+/* Documents of tables beside the settings, changes since a cursor, tombstones, conflicts that
+ * somebody resolves, and requests that are answered once. */
+static const char documents[] =
+    /* floor: no cursor below it is known, because tombstones up to there were removed. */
+    "ALTER TABLE users ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;"
+
+    /* An empty submitted or result is "absent": a deletion. merged: the result is another value
+     * than what was submitted. */
+    "ALTER TABLE versions ADD COLUMN merged INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX versions_doc ON versions (user, doc, version);"
+
+    /* doc: "settings", or "<table>/<id>". tombed_ms: when it was deleted, NULL = it is there. hlc
+     * and stamp_device: the highest stamp of its places; stamps: all of them as JSON, NULL = only
+     * that one is known and stands for the whole document. */
+    "ALTER TABLE documents ADD COLUMN tbl TEXT NOT NULL DEFAULT 'settings';"
+    "ALTER TABLE documents ADD COLUMN id TEXT NOT NULL DEFAULT 'settings';"
+    "ALTER TABLE documents ADD COLUMN tombed_ms INTEGER;"
+    "ALTER TABLE documents ADD COLUMN hlc TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE documents ADD COLUMN stamp_device TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE documents ADD COLUMN stamps TEXT;"
+    "UPDATE documents SET (hlc, stamp_device) = (SELECT v.hlc, v.device FROM versions v"
+    " WHERE v.user = documents.user AND v.doc = documents.doc"
+    " ORDER BY v.hlc DESC, v.device DESC LIMIT 1);"
+    "CREATE INDEX documents_changes ON documents (user, tbl, version);"
+    "CREATE INDEX documents_tombs ON documents (tombed_ms) WHERE tombed_ms IS NOT NULL;"
+
+    /* pointers: JSON array of the undecided places. deleted: the operation was a deletion.
+     * resolution: local, server or merge; resolved_by: a device or an operator. */
+    "ALTER TABLE conflicts ADD COLUMN doc TEXT NOT NULL DEFAULT 'settings';"
+    "ALTER TABLE conflicts ADD COLUMN pointers TEXT NOT NULL DEFAULT '[\"\"]';"
+    "ALTER TABLE conflicts ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE conflicts ADD COLUMN resolution TEXT;"
+    "ALTER TABLE conflicts ADD COLUMN resolved_by TEXT;"
+    "ALTER TABLE conflicts ADD COLUMN note TEXT;"
+    "UPDATE conflicts SET pointers = '[]' WHERE code <> '';"
+    "CREATE INDEX conflicts_op ON conflicts (device, stream, op_id);"
+
+    /* Requests that changed something: a repeat gets the same answer. sender: a device or an
+     * operator; hash: of what was asked. */
+    "CREATE TABLE answers ("
+    " sender TEXT NOT NULL, id TEXT NOT NULL, hash INTEGER NOT NULL, answer TEXT NOT NULL,"
+    " made_ms INTEGER NOT NULL, PRIMARY KEY (sender, id)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX answers_made ON answers (made_ms);"
+
+    /* Whom to tell of a user's changes. */
+    "CREATE INDEX bindings_user ON bindings (user);";
+
+static const struct sb_migration steps[] = {{devices_and_streams}, {records}, {documents}};
 
 int store_migrate(sqlite3 *db, struct sb_err *err)
 {

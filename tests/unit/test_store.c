@@ -43,7 +43,7 @@ static void a_foreign_or_newer_database_is_refused(void **state)
     assert_int_equal(open_with(kit, STORE_OWN, NULL, &store, &err), -SB_ECORRUPT);
     kit_sql(kit, "PRAGMA application_id = 0x53424349; PRAGMA user_version = 99");
     assert_int_equal(open_with(kit, STORE_OWN, NULL, &store, &err), -SB_ENEWER_SCHEMA);
-    kit_sql(kit, "PRAGMA user_version = 2");
+    kit_sql(kit, "PRAGMA user_version = 3");
     file = fopen(kit->path, "w");
     assert_non_null(file);
     fputs(":)", file);
