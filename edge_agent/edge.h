@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/link.h"
 #include "common/reply.h"
+#include "edge_agent/documents.h"
 #include "edge_agent/lanes.h"
 #include "edge_agent/pacer.h"
 #include "edge_agent/session.h"
@@ -28,6 +29,9 @@ struct edge_config {
     int64_t purge_interval_ms; /* 60000 */
     int64_t puback_timeout_ms; /* a PUBACK that never comes: the connection is dropped (60000) */
     size_t hello_bytes;        /* JSON of one page of a hello, 0 = SB_HELLO_PAGE_BYTES */
+    uint64_t pull_limit;       /* changes asked for in one page, 0 = 100 */
+    /* seals what goes up and opens what comes down; NULL = nothing is encrypted. Borrowed */
+    const struct documents_codec *codec;
 };
 
 /* What the daemon shows and the tests look at. */
@@ -37,6 +41,10 @@ struct edge_status {
     uint64_t pending, flying, sent_batches, sent_bytes, replies, timeouts, late_replies;
     uint64_t stored, duplicate, revised, rejected, conflict; /* numbers answered since the start */
     uint64_t restored, new_epochs, hellos, unreadable;
+    uint64_t requests, pulls, pulled, taken; /* sent; pulls that ended; changes; came into force */
+    uint64_t stale;                          /* documents to be read again, as of the last look */
+    bool pulling;                            /* a round is under way */
+    int64_t last_pull_us; /* wall clock of the end of the last round, 0 = never since the start */
     int64_t last_settled_us;  /* wall clock, 0 = never since the start */
     int64_t retry_delay_ms;   /* the one in force */
     int64_t reply_ms;         /* smoothed */
@@ -82,5 +90,49 @@ void edge_on_settled(struct edge *edge, edge_settled_fn fn, void *ctx);
 typedef void (*edge_restored_fn)(void *ctx, int taken, uint64_t version, const struct sb_err *err);
 int edge_restore_settings(struct edge *edge, const char *user, int64_t timeout_ms,
                           struct sb_now now, edge_restored_fn fn, void *ctx, struct sb_err *err);
+
+/* ---- reading from the cloud (V5, V6): edge_request.c, edge_pull.c ---- */
+
+/* One request to the cloud on behalf of somebody else (history, conflicts.*, …): said again until
+ * it is answered or its time is up. args is JSON object text (copied). fn is called once: err->code
+ * SB_OK and data as the answer has it, or a refusal's code and reason, or SB_ETIMEOUT. data is
+ * valid during the call. SB_EBUSY with EDGE_REQUESTS_MAX waiting. */
+typedef void (*edge_answer_fn)(void *ctx, struct sb_span data, const struct sb_err *err);
+int edge_request(struct edge *edge, const char *op, struct sb_span args, int64_t timeout_ms,
+                 struct sb_now now, edge_answer_fn fn, void *ctx, struct sb_err *err);
+
+/* Reads one document by id and takes it (V5). fn is called once with the outcome: SB_OK and what
+ * came of it (enum documents_taken), or an error. Works for any user that the device is bound to,
+ * among the users of the outbox or not. */
+typedef void (*edge_read_fn)(void *ctx, int taken, uint64_t version, const struct sb_err *err);
+int edge_read(struct edge *edge, const char *user, const char *table, const char *id,
+              int64_t timeout_ms, struct sb_now now, edge_read_fn fn, void *ctx,
+              struct sb_err *err);
+
+/* A round: every change since the cursors is pulled, documents that are stale are read again by id,
+ * open conflicts are asked about and decisions told. user NULL: all users of the outbox; table
+ * NULL: settings and every declared table. A round that is under way is joined by what it lacks.
+ * fn (may be NULL) is called once: when all of that has ended, with the first error that stood in
+ * the way (the round goes on by itself all the same), or with SB_ETIMEOUT after timeout_ms (0 =
+ * none). SB_ENOT_FOUND: that user is not among the users. SB_EBUSY with EDGE_SYNCS_MAX waiting. */
+struct edge_synced {
+    uint64_t changes; /* documents that the round brought */
+    uint64_t taken;   /* ... and came into force */
+    uint64_t stale;   /* still to be read again */
+    uint64_t failed;  /* (user, table) pairs that could not be pulled */
+};
+typedef void (*edge_synced_fn)(void *ctx, const struct edge_synced *synced,
+                               const struct sb_err *err);
+int edge_sync(struct edge *edge, const char *user, const char *table, int64_t timeout_ms,
+              struct sb_now now, edge_synced_fn fn, void *ctx, struct sb_err *err);
+
+/* Called in edge_tick after a commit that changed the text of a document here because of the cloud
+ * (taken, mended): files and hooks of applications. One hook. */
+typedef void (*edge_changed_fn)(void *ctx, const char *user, const char *table, const char *id);
+void edge_on_changed(struct edge *edge, edge_changed_fn fn, void *ctx);
+
+/* Switches or users were changed by another handle or process: the next tick reads them. (It looks
+ * by itself after edge_wake too.) */
+void edge_switches_changed(struct edge *edge);
 
 #endif

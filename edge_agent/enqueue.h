@@ -1,6 +1,7 @@
 #ifndef EDGE_ENQUEUE_H
 #define EDGE_ENQUEUE_H
 
+#include "edge_agent/documents.h"
 #include "edge_agent/outbox.h"
 
 /* Stage 1: what an application gives → chunks in the outbox. Used by `put`, `import`, the
@@ -52,6 +53,32 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
 int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
                      struct sb_span id, struct sb_now now, struct sb_rng *rng,
                      struct enqueue_receipt *receipt, struct sb_err *err);
+
+/* One operation on a document: of a table, or the settings (no DOCUMENT_DELETE needed there, but
+ * allowed). data is checked as a JSON object with the limits of a record; id becomes the op_id. V2
+ * as documents_put. A switch that is off (of the class or of this user) keeps the edit here:
+ * receipt->queued is false and it is sent with the next edit after the switch is on, or by
+ * enqueue_backfill. Errors as enqueue_record, and SB_EUNKNOWN_TABLE (the last welcome does not name
+ * the table; before the first one any is taken), SB_ENOT_FOUND (DELETE of what is not there),
+ * SB_ENO_KEY and others of sealing. */
+int enqueue_document(struct enqueue *eq, const struct document_name *name,
+                     enum document_operation operation, struct sb_span data, struct sb_span id,
+                     struct sb_now now, struct sb_rng *rng, struct enqueue_receipt *receipt,
+                     struct sb_err *err);
+/* Queues the current text of a document that only a switch held back; receipt->queued is false
+ * where there is nothing to send, or where it is off still. */
+int enqueue_backfill(struct enqueue *eq, const struct document_name *name, struct sb_now now,
+                     struct sb_rng *rng, struct enqueue_receipt *receipt, struct sb_err *err);
+/* V8, as documents_resolve; the cloud is told by the daemon. */
+int enqueue_resolve(struct enqueue *eq, int64_t conflict, enum sb_choice choice,
+                    struct sb_span merged, struct sb_now now, struct sb_rng *rng,
+                    struct enqueue_receipt *receipt, struct sb_err *err);
+/* This device's name and what seals for it (NULL = nothing is encrypted); borrowed. Without it
+ * nothing is sealed. */
+void enqueue_set_codec(struct enqueue *eq, const char *device, const struct documents_codec *codec);
+/* Is that class of this user sent? enqueue_sends and the user's switch. */
+int enqueue_sends_user(struct enqueue *eq, enum sb_up_class class, const char *user, bool *sends,
+                       struct sb_err *err);
 
 /* Opens the transaction if none is under way, for what belongs into it beside records (the cursor
  * of an import). Ends with enqueue_commit or enqueue_rollback. */

@@ -73,22 +73,24 @@
       " server, as_of, at_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"                \
       " ON CONFLICT(s, seq) DO NOTHING")                                                           \
     X(Q_CONFLICTS, "SELECT id, user, op_id, code, pointers, record, before, server, as_of, at_us," \
-                   " in_force FROM conflicts WHERE ?1 IS NULL OR user = ?1 ORDER BY id")           \
-    X(Q_CONFLICTS_IN_FORCE, "UPDATE conflicts SET in_force = 1 WHERE user = ?1 AND in_force = 0")  \
+                   " state FROM conflicts WHERE ?1 IS NULL OR user = ?1 ORDER BY id")              \
+    X(Q_CONFLICTS_IN_FORCE, "UPDATE conflicts SET state = 1 WHERE user = ?1 AND state = 0")        \
     X(Q_HOLE_ADD,                                                                                  \
       "INSERT INTO holes(s, first_seq, last_seq, reason, ops) VALUES(?1, ?2, ?3, ?4, ?5)")         \
     X(Q_HOLES, "SELECT s, first_seq, last_seq, reason, ops FROM holes ORDER BY s, first_seq")      \
     X(Q_HOLES_IN, "SELECT first_seq, last_seq, reason, ops FROM holes"                             \
                   " WHERE s = ?1 AND last_seq >= ?2 AND first_seq <= ?3 ORDER BY first_seq")       \
     X(Q_HOLE_DELETE, "DELETE FROM holes WHERE s = ?1 AND first_seq = ?2")                          \
-    X(Q_SETTINGS_GET, "SELECT doc, last_op, base_tag, seen, hlc, updated_us FROM settings"         \
-                      " WHERE user = ?1")                                                          \
-    X(Q_SETTINGS_SET, "INSERT INTO settings(user, doc, last_op, base_tag, seen, hlc, updated_us)"  \
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(user) DO UPDATE SET"        \
-                      " doc = excluded.doc, last_op = excluded.last_op,"                           \
-                      " base_tag = excluded.base_tag, seen = excluded.seen, hlc = excluded.hlc,"   \
-                      " updated_us = excluded.updated_us")                                         \
-    X(Q_SETTINGS_FORGET, "UPDATE settings SET seen = 0 WHERE seen > 0")                            \
+    X(Q_SETTINGS_GET,                                                                              \
+      "SELECT coalesce(doc, ''), last_op, base_tag, seen, hlc, updated_us FROM documents"          \
+      " WHERE user = ?1 AND tbl = 'settings' AND id = 'settings'")                                 \
+    X(Q_SETTINGS_SET,                                                                              \
+      "INSERT INTO documents(user, doc, last_op, base_tag, seen, hlc, updated_us, tbl, id)"        \
+      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 'settings', 'settings')"                                \
+      " ON CONFLICT(user, tbl, id) DO UPDATE SET doc = excluded.doc, last_op = excluded.last_op,"  \
+      " base_tag = excluded.base_tag, seen = excluded.seen, hlc = excluded.hlc,"                   \
+      " updated_us = excluded.updated_us")                                                         \
+    X(Q_SETTINGS_FORGET, "UPDATE documents SET seen = 0 WHERE seen > 0")                           \
     X(Q_HISTORY_ADD, "INSERT INTO history(user, command_id, at_us, body) VALUES(?1, ?2, ?3, ?4)")  \
     X(Q_CURSOR_GET, "SELECT offset, hash FROM cursors WHERE source = ?1")                          \
     X(Q_CURSOR_SET, "INSERT INTO cursors(source, offset, hash) VALUES(?1, ?2, ?3)"                 \
