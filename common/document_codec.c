@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "json_text.h"
 #include "request.h"
 
 static void add_key(struct sb_buf *out, const char *key)
@@ -48,6 +49,7 @@ void sb_document_free(struct sb_document *doc)
 
 static const char fetch_member[] = ",\"fetch\":true";
 static const char data_key[] = ",\"data\":";
+static const char stamps_key[] = ",\"stamps\":";
 
 void sb_document_add_members(const struct sb_document *doc, bool without_data, struct sb_buf *out)
 {
@@ -63,6 +65,10 @@ void sb_document_add_members(const struct sb_document *doc, bool without_data, s
     } else if (doc->fetch || without_data) {
         sb_buf_add_str(out, fetch_member);
     } else {
+        if (doc->stamps.len > 0) {
+            sb_buf_add_str(out, stamps_key);
+            sb_buf_add_span(out, sb_buf_span(&doc->stamps));
+        }
         sb_buf_add_str(out, data_key);
         sb_buf_add_span(out, sb_buf_span(&doc->data));
     }
@@ -72,31 +78,109 @@ size_t sb_document_saving(const struct sb_document *doc)
 {
     size_t now = strlen(data_key) + doc->data.len, then = strlen(fetch_member);
 
+    if (doc->stamps.len > 0)
+        now += strlen(stamps_key) + doc->stamps.len;
     return !doc->exists || doc->deleted || doc->fetch || now <= then ? 0 : now - then;
 }
 
-static int read_body(const struct sb_json_field *deleted, const struct sb_json_field *fetch,
-                     const struct sb_json_field *data, struct sb_document *doc, struct sb_err *err)
+void sb_pointers_add(struct sb_span pointers, struct sb_buf *out)
+{
+    if (pointers.len > SB_POINTERS_MAX_BYTES)
+        sb_buf_add_str(out, "[\"\"]");
+    else
+        sb_buf_add_span(out, pointers.len > 0 ? pointers : SB_SPAN("[]"));
+}
+
+int sb_pointers_read(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
+{
+    struct sb_json_iter iter;
+    struct sb_span value;
+    int rc = sb_field_type(field, SB_JSON_ARRAY, err);
+
+    if (rc < 0)
+        return rc;
+    sb_json_iter_init(&iter, field->value);
+    while (sb_json_next_element(&iter, &value))
+        if (sb_json_type_of(value) != SB_JSON_STRING)
+            return sb_fail(err, SB_EBAD_TYPE, "%s: not an array of strings", field->key);
+    sb_buf_add_span(out, field->value);
+    return 0;
+}
+
+/* ["<hlc16>","<device>"] */
+static bool is_stamp(struct sb_span value)
+{
+    char hlc[SB_EPOCH_LEN + 1], device[SB_NAME_MAX + 1];
+    struct sb_span first, second;
+    struct sb_json_iter iter;
+
+    if (sb_json_type_of(value) != SB_JSON_ARRAY || sb_json_count(value) != 2)
+        return false;
+    sb_json_iter_init(&iter, value);
+    sb_json_next_element(&iter, &first);
+    sb_json_next_element(&iter, &second);
+    return sb_json_type_of(first) == SB_JSON_STRING && sb_json_type_of(second) == SB_JSON_STRING &&
+           sb_json_copy(first, hlc, sizeof(hlc)) && sb_hex16_valid(sb_span_of(hlc)) &&
+           sb_json_copy(second, device, sizeof(device)) && sb_name_valid(sb_span_of(device));
+}
+
+static int read_stamps(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
+{
+    struct sb_json_iter iter;
+    struct sb_span key, value;
+    size_t count = 0;
+    int rc;
+
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_type(field, SB_JSON_OBJECT, err);
+    if (rc < 0)
+        return rc;
+    sb_json_iter_init(&iter, field->value);
+    while (sb_json_next_member(&iter, &key, &value)) {
+        if (!is_stamp(value))
+            return sb_fail(err, SB_EBAD_VALUE, "stamps: not a pair of hlc and device");
+        if (++count > SB_STAMPS_MAX)
+            return sb_fail(err, SB_EBAD_VALUE, "stamps: more than %d", SB_STAMPS_MAX);
+    }
+    sb_buf_add_span(out, field->value);
+    return 0;
+}
+
+/* An object, or a string where it is encrypted. */
+static int read_data(const struct sb_json_field *data, struct sb_buf *out, struct sb_err *err)
+{
+    enum sb_json_type type;
+
+    if (data->value.len == 0)
+        return sb_fail(err, SB_EMISSING_FIELD, "data: missing (or deleted, or fetch)");
+    type = sb_json_type_of(data->value);
+    if (type != SB_JSON_OBJECT && type != SB_JSON_STRING)
+        return sb_fail(err, SB_EBAD_TYPE, "data: neither an object nor a token");
+    sb_buf_add_span(out, data->value);
+    return 0;
+}
+
+static int read_body(const struct sb_json_field f[4], struct sb_document *doc, struct sb_err *err)
 {
     int rc = 0;
 
-    if (sb_field_given(deleted))
-        rc = sb_field_bool(deleted, &doc->deleted, err);
-    if (rc == 0 && sb_field_given(fetch))
-        rc = sb_field_bool(fetch, &doc->fetch, err);
+    if (sb_field_given(&f[0]))
+        rc = sb_field_bool(&f[0], &doc->deleted, err);
+    if (rc == 0 && sb_field_given(&f[1]))
+        rc = sb_field_bool(&f[1], &doc->fetch, err);
     if (rc < 0 || doc->deleted || doc->fetch)
         return rc;
-    if (data->value.len == 0)
-        return sb_fail(err, SB_EMISSING_FIELD, "data: missing (or deleted, or fetch)");
-    sb_buf_add_span(&doc->data, data->value);
-    return 0;
+    rc = read_data(&f[2], &doc->data, err);
+    return rc < 0 ? rc : read_stamps(&f[3], &doc->stamps, err);
 }
 
 int sb_document_read(struct sb_span object, struct sb_document *doc, struct sb_err *err)
 {
     struct sb_json_field f[] = {{.key = "version"}, {.key = "tag"},   {.key = "op_id"},
                                 {.key = "device"},  {.key = "hlc"},   {.key = "updated_at"},
-                                {.key = "deleted"}, {.key = "fetch"}, {.key = "data"}};
+                                {.key = "deleted"}, {.key = "fetch"}, {.key = "data"},
+                                {.key = "stamps"}};
     int rc;
 
     sb_json_pick(object, f, sizeof(f) / sizeof(f[0]));
@@ -113,7 +197,7 @@ int sb_document_read(struct sb_span object, struct sb_document *doc, struct sb_e
     if (rc == 0 && sb_field_given(&f[5]))
         rc = sb_field_time_text(&f[5], doc->updated_at, sizeof(doc->updated_at), err);
     if (rc == 0)
-        rc = read_body(&f[6], &f[7], &f[8], doc, err);
+        rc = read_body(&f[6], doc, err);
     if (rc < 0)
         sb_document_free(doc);
     return rc;
@@ -139,11 +223,9 @@ int sb_document_decode(struct sb_span object, struct sb_document *doc, char id[S
     struct sb_json_field f[] = {{.key = "id"}, {.key = "exists"}, {.key = "as_of"}};
     struct sb_span value;
     bool exists = false;
-    int rc = sb_json_check(object, &sb_wire_limits, &value, err);
+    int rc = sb_json_check_object(object, &sb_down_limits, &value, err);
 
     *doc = (struct sb_document){0};
-    if (rc == 0 && sb_json_type_of(value) != SB_JSON_OBJECT)
-        rc = sb_fail(err, SB_EBAD_TYPE, "document: not an object");
     if (rc < 0)
         return rc;
     sb_json_pick(value, f, sizeof(f) / sizeof(f[0]));

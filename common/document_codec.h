@@ -6,8 +6,8 @@
 
 /* A document inside of replies and answers. Used by codecs only. */
 
-/* Appends "version":… and so on, without braces; without_data leaves the data out ("fetch":true).
- */
+/* Appends "version":… and so on, without braces; without_data leaves data and stamps out
+ * ("fetch":true). */
 void sb_document_add_members(const struct sb_document *doc, bool without_data, struct sb_buf *out);
 
 /* What leaving the data out saves, in bytes; 0 when there is none to leave out. */
@@ -15,6 +15,11 @@ size_t sb_document_saving(const struct sb_document *doc);
 
 /* Reads these members of a checked object into a zeroed document; exists is set. */
 int sb_document_read(struct sb_span object, struct sb_document *doc, struct sb_err *err);
+
+/* The list of undecided places, "" = []; a long one becomes [""]. */
+void sb_pointers_add(struct sb_span pointers, struct sb_buf *out);
+/* Reads it: an array of strings. */
+int sb_pointers_read(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err);
 
 /* Parts of the encoders: ,"key":"text" with text that needs no escapes, or null where it is "". */
 void sb_add_text(struct sb_buf *out, const char *key, const char *text);

@@ -7,15 +7,6 @@
 
 #define ENTRIES_MAX 2048 /* streams in one message; a page of 64 KiB holds about 1200 */
 
-static int checked_object(struct sb_span text, struct sb_span *value, struct sb_err *err)
-{
-    int rc = sb_json_check(text, &sb_wire_limits, value, err);
-
-    if (rc == 0 && sb_json_type_of(*value) != SB_JSON_OBJECT)
-        rc = sb_fail(err, SB_EBAD_TYPE, "message: not an object");
-    return rc;
-}
-
 /* ---- what both messages share: "epochs":[{"epoch":…,"streams":[{"stream":…, …}]}] ---- */
 
 /* Reads one element of "streams" into the message. */
@@ -232,7 +223,7 @@ static int read_hello(struct sb_span object, struct sb_hello *hello, struct sb_e
 int sb_hello_decode(struct sb_span text, struct sb_hello *hello, struct sb_err *err)
 {
     struct sb_span value;
-    int rc = checked_object(text, &value, err);
+    int rc = sb_json_check_object(text, &sb_wire_limits, &value, err);
 
     sb_hello_init(hello);
     if (rc == 0)
@@ -389,7 +380,7 @@ static int read_welcome(struct sb_span object, struct sb_welcome *welcome, struc
 int sb_welcome_decode(struct sb_span text, struct sb_welcome *welcome, struct sb_err *err)
 {
     struct sb_span value;
-    int rc = checked_object(text, &value, err);
+    int rc = sb_json_check_object(text, &sb_down_limits, &value, err);
 
     sb_welcome_init(welcome);
     if (rc == 0)
@@ -410,7 +401,7 @@ int sb_message_kind(struct sb_span text, enum sb_kind *kind, struct sb_err *err)
     };
     struct sb_json_field f[] = {{.key = "v"}, {.key = "kind"}};
     struct sb_span value;
-    int rc = checked_object(text, &value, err);
+    int rc = sb_json_check_object(text, &sb_down_limits, &value, err);
 
     if (rc < 0)
         return rc;

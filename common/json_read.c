@@ -9,6 +9,18 @@
 
 const struct sb_json_limits sb_wire_limits = {SB_PAYLOAD_MAX_BYTES, SB_JSON_MAX_DEPTH,
                                               SB_JSON_MAX_NODES};
+const struct sb_json_limits sb_down_limits = {SB_PAYLOAD_MAX_BYTES, SB_JSON_MAX_DEPTH + 8,
+                                              SB_PAYLOAD_MAX_BYTES / 2};
+
+int sb_json_check_object(struct sb_span text, const struct sb_json_limits *limits,
+                         struct sb_span *object, struct sb_err *err)
+{
+    int rc = sb_json_check(text, limits, object, err);
+
+    if (rc == 0 && sb_json_type_of(*object) != SB_JSON_OBJECT)
+        rc = sb_fail(err, SB_EBAD_TYPE, "not an object");
+    return rc;
+}
 
 void sb_json_pick(struct sb_span object, struct sb_json_field *fields, size_t count)
 {
@@ -149,6 +161,27 @@ int sb_field_hex16(const struct sb_json_field *field, char out[17], struct sb_er
 int sb_field_name(const struct sb_json_field *field, char out[65], struct sb_err *err)
 {
     return id_field(field, out, SB_NAME_MAX + 1, sb_name_valid, "[A-Za-z0-9_-]{1,64}", err);
+}
+
+int sb_field_table(const struct sb_json_field *field, char out[65], struct sb_err *err)
+{
+    return id_field(field, out, SB_NAME_MAX + 1, sb_table_valid, "[a-z][a-z0-9_]{0,63}", err);
+}
+
+int sb_field_document_id(const struct sb_json_field *field, char out[129], struct sb_err *err)
+{
+    return id_field(field, out, SB_ID_MAX + 1, sb_document_id_valid,
+                    "1 to 128 bytes without control characters", err);
+}
+
+static bool not_empty(struct sb_span text)
+{
+    return text.len > 0;
+}
+
+int sb_field_op_id(const struct sb_json_field *field, char out[129], struct sb_err *err)
+{
+    return id_field(field, out, SB_ID_MAX + 1, not_empty, "1 to 128 bytes", err);
 }
 
 int sb_field_version(const struct sb_json_field *field, struct sb_err *err)

@@ -6,8 +6,14 @@
 /* Typed members of checked objects, for the codecs. Errors name the member: SB_EMISSING_FIELD,
  * SB_EBAD_TYPE, SB_EBAD_VALUE, SB_ETOO_LARGE. */
 
-/* What one message on the wire may be. */
+/* What one message to the cloud may be, and what one from it: that wraps a document deeper than the
+ * batch it came in, and may hold several. */
 extern const struct sb_json_limits sb_wire_limits;
+extern const struct sb_json_limits sb_down_limits;
+
+/* Checks a message or a part of one, and that it is an object. */
+int sb_json_check_object(struct sb_span text, const struct sb_json_limits *limits,
+                         struct sb_span *object, struct sb_err *err);
 
 struct sb_json_field {
     const char *key;
@@ -47,6 +53,12 @@ int sb_field_kind(const struct sb_json_field *field, const char *kind, struct sb
 
 /* A code's name; one that this version does not know is SB_EINTERNAL: to be tried again later. */
 int sb_field_code(const struct sb_json_field *field, enum sb_code *code, struct sb_err *err);
+
+/* Names of documents: sb_table_valid, sb_document_id_valid. SB_EBAD_ID when they are not. */
+int sb_field_table(const struct sb_json_field *field, char out[65], struct sb_err *err);
+int sb_field_document_id(const struct sb_json_field *field, char out[129], struct sb_err *err);
+/* An op_id: 1 to 128 bytes. */
+int sb_field_op_id(const struct sb_json_field *field, char out[129], struct sb_err *err);
 
 /* An optional text for people: cut off, not refused, where a newer peer says more. */
 int sb_field_reason(const struct sb_json_field *field, char *reason, size_t size,

@@ -21,6 +21,9 @@ struct sb_json_limits {
 #define SB_JSON_MAX_DEPTH 32
 #define SB_JSON_MAX_NODES 100000
 
+/* Levels of one document: the batch that it travels in has three of its own. */
+#define SB_DOCUMENT_MAX_DEPTH (SB_JSON_MAX_DEPTH - 3)
+
 enum sb_json_type {
     SB_JSON_NULL,
     SB_JSON_FALSE,

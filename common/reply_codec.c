@@ -86,20 +86,45 @@ static int read_version(struct sb_span value, struct sb_reply *reply, struct sb_
     return rc;
 }
 
-static int read_pointers(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
+/* {"/nodes":"id",…} */
+static int read_arrays(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
 {
     struct sb_json_iter iter;
-    struct sb_span value;
-    int rc = sb_field_type(field, SB_JSON_ARRAY, err);
+    struct sb_span key, value;
+    size_t count = 0;
+    int rc;
 
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_type(field, SB_JSON_OBJECT, err);
     if (rc < 0)
         return rc;
+    if (field->value.len > SB_ARRAYS_MAX_BYTES)
+        return sb_fail(err, SB_ETOO_LARGE, "arrays: longer than %d bytes", SB_ARRAYS_MAX_BYTES);
     sb_json_iter_init(&iter, field->value);
-    while (sb_json_next_element(&iter, &value))
+    while (sb_json_next_member(&iter, &key, &value)) {
         if (sb_json_type_of(value) != SB_JSON_STRING)
-            return sb_fail(err, SB_EBAD_TYPE, "pointers: not an array of strings");
+            return sb_fail(err, SB_EBAD_TYPE, "arrays: a member's name is not a string");
+        if (++count > SB_ARRAYS_MAX)
+            return sb_fail(err, SB_EBAD_VALUE, "arrays: more than %d", SB_ARRAYS_MAX);
+    }
     sb_buf_add_span(out, field->value);
     return 0;
+}
+
+/* A policy of a newer cloud is taken for none told. */
+static int read_policy(const struct sb_json_field *field, enum sb_policy *policy,
+                       struct sb_err *err)
+{
+    char name[SB_NAME_MAX + 1];
+    int rc;
+
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_text(field, name, sizeof(name), err);
+    if (rc == 0)
+        sb_policy_parse(sb_span_of(name), policy);
+    return rc;
 }
 
 static int read_server(const struct sb_json_field *field, struct sb_document *doc,
@@ -118,7 +143,8 @@ static int read_server(const struct sb_json_field *field, struct sb_document *do
 static int read_conflict(struct sb_span value, struct sb_reply *reply, struct sb_err *err)
 {
     struct sb_json_field f[] = {{.key = "seq"},      {.key = "op_id"}, {.key = "code"},
-                                {.key = "pointers"}, {.key = "as_of"}, {.key = "server"}};
+                                {.key = "pointers"}, {.key = "as_of"}, {.key = "server"},
+                                {.key = "policy"},   {.key = "arrays"}};
     uint64_t after =
         reply->conflict_count > 0 ? reply->conflicts[reply->conflict_count - 1].seq + 1 : 0;
     struct sb_conflict *conflict;
@@ -136,9 +162,13 @@ static int read_conflict(struct sb_span value, struct sb_reply *reply, struct sb
     if (rc == 0 && sb_field_given(&f[2]))
         rc = sb_field_code(&f[2], &conflict->code, err);
     if (rc == 0)
-        rc = read_pointers(&f[3], &conflict->pointers, err);
+        rc = sb_pointers_read(&f[3], &conflict->pointers, err);
     if (rc == 0)
         rc = sb_field_u64(&f[4], 0, SB_SEQ_MAX, &conflict->as_of, err);
+    if (rc == 0)
+        rc = read_policy(&f[6], &conflict->policy, err);
+    if (rc == 0)
+        rc = read_arrays(&f[7], &conflict->arrays, err);
     return rc < 0 ? rc : read_server(&f[5], &conflict->server, err);
 }
 
@@ -348,11 +378,9 @@ static int read_reply(struct sb_span object, struct sb_reply *reply, struct sb_e
 int sb_reply_decode(struct sb_span text, struct sb_reply *reply, struct sb_err *err)
 {
     struct sb_span value;
-    int rc = sb_json_check(text, &sb_wire_limits, &value, err);
+    int rc = sb_json_check_object(text, &sb_down_limits, &value, err);
 
     sb_reply_init(reply);
-    if (rc == 0 && sb_json_type_of(value) != SB_JSON_OBJECT)
-        rc = sb_fail(err, SB_EBAD_TYPE, "message: not an object");
     if (rc == 0)
         rc = read_reply(value, reply, err);
     if (rc < 0)

@@ -6,15 +6,6 @@
 #include "json_read.h"
 #include "json_text.h"
 
-static int checked_object(struct sb_span text, struct sb_span *value, struct sb_err *err)
-{
-    int rc = sb_json_check(text, &sb_wire_limits, value, err);
-
-    if (rc == 0 && sb_json_type_of(*value) != SB_JSON_OBJECT)
-        rc = sb_fail(err, SB_EBAD_TYPE, "message: not an object");
-    return rc;
-}
-
 static int read_head(const struct sb_json_field f[4], const char *kind, char id[SB_UUID_LEN + 1],
                      char boot[SB_UUID_LEN + 1], struct sb_err *err)
 {
@@ -44,7 +35,7 @@ int sb_request_decode(struct sb_span text, struct sb_request *request, struct sb
     struct sb_json_field f[] = {{.key = "v"},    {.key = "kind"}, {.key = "id"},
                                 {.key = "boot"}, {.key = "op"},   {.key = "args"}};
     struct sb_span value;
-    int rc = checked_object(text, &value, err);
+    int rc = sb_json_check_object(text, &sb_wire_limits, &value, err);
 
     *request = (struct sb_request){.args = SB_SPAN("{}")};
     if (rc < 0)
@@ -85,9 +76,9 @@ int sb_answer_decode(struct sb_span text, struct sb_answer *answer, struct sb_er
 {
     struct sb_json_field f[] = {{.key = "v"},    {.key = "kind"},    {.key = "id"},
                                 {.key = "boot"}, {.key = "success"}, {.key = "data"},
-                                {.key = "code"}, {.key = "reason"}};
+                                {.key = "code"}, {.key = "reason"},  {.key = "commit"}};
     struct sb_span value;
-    int rc = checked_object(text, &value, err);
+    int rc = sb_json_check_object(text, &sb_down_limits, &value, err);
 
     *answer = (struct sb_answer){.data = SB_SPAN("")};
     if (rc < 0)
@@ -96,6 +87,8 @@ int sb_answer_decode(struct sb_span text, struct sb_answer *answer, struct sb_er
     rc = read_head(f, "answer", answer->id, answer->boot, err);
     if (rc == 0)
         rc = sb_field_bool(&f[4], &answer->success, err);
+    if (rc == 0 && sb_field_given(&f[8]))
+        rc = sb_field_u64(&f[8], 0, SB_SEQ_MAX, &answer->commit, err);
     if (rc < 0)
         return rc;
     if (!answer->success)
@@ -111,6 +104,8 @@ void sb_answer_encode(const struct sb_answer *answer, struct sb_buf *out)
     sb_buf_add_str(out, "{\"v\":1,\"kind\":\"answer\"");
     sb_add_text(out, "id", answer->id);
     sb_add_text(out, "boot", answer->boot);
+    if (answer->commit > 0)
+        sb_add_u64(out, "commit", answer->commit);
     if (answer->success) {
         sb_buf_add_str(out, ",\"success\":true,\"data\":");
         sb_buf_add_span(out, answer->data.len > 0 ? answer->data : SB_SPAN("{}"));
