@@ -109,7 +109,12 @@ int edge_read(struct edge *edge, const char *user, const char *table, const char
               int64_t timeout_ms, struct sb_now now, edge_read_fn fn, void *ctx,
               struct sb_err *err);
 
-/* A round: every change since the cursors is pulled, documents that are stale are read again by id,
+#define EDGE_REQUESTS_MAX 16
+#define EDGE_SYNCS_MAX    16
+
+/* Users, switches and tables are read from the outbox when a round begins and after edge_wake.
+ *
+ * A round: every change since the cursors is pulled, documents that are stale are read again by id,
  * open conflicts are asked about and decisions told. user NULL: all users of the outbox; table
  * NULL: settings and every declared table. A round that is under way is joined by what it lacks.
  * fn (may be NULL) is called once: when all of that has ended, with the first error that stood in
@@ -126,13 +131,13 @@ typedef void (*edge_synced_fn)(void *ctx, const struct edge_synced *synced,
 int edge_sync(struct edge *edge, const char *user, const char *table, int64_t timeout_ms,
               struct sb_now now, edge_synced_fn fn, void *ctx, struct sb_err *err);
 
+/* The same for all users and those tables only whose auto_sync is on: the scheduler's round. */
+int edge_sync_scheduled(struct edge *edge, int64_t timeout_ms, struct sb_now now, edge_synced_fn fn,
+                        void *ctx, struct sb_err *err);
+
 /* Called in edge_tick after a commit that changed the text of a document here because of the cloud
  * (taken, mended): files and hooks of applications. One hook. */
 typedef void (*edge_changed_fn)(void *ctx, const char *user, const char *table, const char *id);
 void edge_on_changed(struct edge *edge, edge_changed_fn fn, void *ctx);
-
-/* Switches or users were changed by another handle or process: the next tick reads them. (It looks
- * by itself after edge_wake too.) */
-void edge_switches_changed(struct edge *edge);
 
 #endif

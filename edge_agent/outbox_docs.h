@@ -141,6 +141,7 @@ struct outbox_open_conflict {
     struct sb_span ops;         /* JSON array of op_ids, in their order */
     struct sb_span base, local; /* JSON texts; data NULL = absent */
     struct sb_span server;      /* as sb_document_encode writes it */
+    struct sb_span arrays;      /* as told with it */
     int64_t opened_us;
     int64_t resolved_us;               /* 0 = open */
     enum sb_choice resolution;         /* SB_CHOICE_NONE while open */
@@ -168,8 +169,7 @@ struct outbox_sync {
     int64_t last_upload_us;   /* wall clock of the last answer to an operation, 0 = never */
     int64_t last_download_us; /* ... of the end of the last pull */
     uint64_t last_server_version;
-    bool auto_sync;        /* the scheduler's switch, on at first */
-    enum sb_policy policy; /* as last told with a conflict */
+    bool auto_sync; /* the scheduler's switch, on at first */
 };
 /* Defaults where there is no row. */
 int outbox_sync_get(struct outbox *ob, const char *user, const char *table, struct outbox_sync *out,
@@ -181,6 +181,20 @@ int outbox_sync_list(struct outbox *ob, const char *user, /* NULL = all */
                                  const struct outbox_sync *sync),
                      void *ctx, struct sb_err *err);
 
+/* The scheduler's switch alone. */
+int outbox_sync_set_auto(struct outbox *ob, const char *user, const char *table, bool on,
+                         struct sb_err *err);
+/* An operation of the table was answered. */
+int outbox_sync_uploaded(struct outbox *ob, const char *user, const char *table, int64_t wall_us,
+                         struct sb_err *err);
+
+/* What the cloud does with conflicts of a table, as last told: policy, and arrays merged by key
+ * ({"/nodes":"id"}, appended; nothing where there are none). SB_POLICY_NONE = not told yet. */
+int outbox_policy_get(struct outbox *ob, const char *user, const char *table,
+                      enum sb_policy *policy, struct sb_buf *arrays, struct sb_err *err);
+int outbox_policy_set(struct outbox *ob, const char *user, const char *table, enum sb_policy policy,
+                      struct sb_span arrays, struct sb_err *err);
+
 /* ---- users of this device: the agent pulls for these only ---- */
 
 struct outbox_user {
@@ -191,10 +205,10 @@ struct outbox_user {
 int outbox_user_add(struct outbox *ob, const char *user, int64_t wall_us, struct sb_err *err);
 /* SB_ENOT_FOUND. The documents, cursors and switches stay; so does what is pending. */
 int outbox_user_remove(struct outbox *ob, const char *user, struct sb_err *err);
-/* Removes documents, kept versions, closed conflicts, cursors, switches and local history of a user
- * that is not among the users. Operations that are pending or open conflicts: SB_EBUSY, nothing
- * happens, unless force: then pending rows of its streams become holes `cleared` by the caller
- * (outbox_hole_add), and open conflicts go. */
+/* Removes documents, kept versions, conflicts, cursors, switches and local history of a user that
+ * is not among the users (else SB_EEXISTS). With operations that are pending, edits that were never
+ * queued, or open conflicts: SB_EBUSY, nothing happens, unless force. Rows of the queue stay in any
+ * case: what is pending still goes to the cloud. */
 int outbox_user_purge(struct outbox *ob, const char *user, bool force, struct sb_err *err);
 int outbox_user_synced(struct outbox *ob, const char *user, int64_t wall_us, struct sb_err *err);
 int outbox_users(struct outbox *ob, int (*each)(void *ctx, const struct outbox_user *user),
