@@ -14,10 +14,12 @@
 #include "common/envelope.h"
 #include "common/gzip.h"
 #include "common/hello.h"
+#include "common/notify.h"
 #include "common/reply.h"
-#include "common/request.h"
+#include "common/request_conflicts.h"
+#include "common/request_documents.h"
 
-#define EXAMPLES_MAX 64
+#define EXAMPLES_MAX 96
 #define BOOT         "019b7c0e-1111-7abc-8def-000000000001"
 #define EPOCH        "5f1d9c02a7b3e446"
 #define EQ(a, b)     assert_string_equal(a, b)
@@ -237,6 +239,35 @@ static void batch_of_settings(void **state)
     encode_again("batch-settings", &batch);
 }
 
+static void batch_of_records(void **state)
+{
+    struct sb_batch batch = batch_of("batch-records");
+    struct sb_span value;
+
+    (void)state;
+    assert_int_equal(batch.stream.class, SB_UP_RECORDS);
+    assert_int_equal(batch.record_count, 3);
+    assert_true(sb_json_get(batch.records[1].text, "table", &value));
+    assert_true(sb_json_string_is(value, "projects"));
+    assert_true(sb_json_get(batch.records[1].text, "base", &value));
+    assert_true(sb_span_is(value, "{\"op_id\":\"op-31\"}"));
+    assert_true(sb_json_get(batch.records[2].text, "operation", &value));
+    assert_true(sb_json_string_is(value, "delete"));
+    assert_false(sb_json_get(batch.records[2].text, "data", &value));
+    encode_again("batch-records", &batch);
+}
+
+static void batch_of_encrypted_settings(void **state)
+{
+    struct sb_batch batch = batch_of("batch-encrypted");
+    struct sb_span value;
+
+    (void)state;
+    assert_true(sb_json_get(batch.records[0].text, "settings", &value));
+    assert_int_equal(sb_json_type_of(value), SB_JSON_STRING);
+    encode_again("batch-encrypted", &batch);
+}
+
 static void hole_of_sensors(void **state)
 {
     struct sb_batch batch = batch_of("hole-sensors");
@@ -339,6 +370,28 @@ static void ack_conflict(void **state)
     assert_int_equal(reply.conflicts[1].code, SB_EBASE_UNKNOWN);
     assert_true(reply.conflicts[1].server.fetch);
     assert_false(reply.conflicts[2].server.exists);
+    sb_reply_free(&reply);
+}
+
+static void ack_conflict_of_records(void **state)
+{
+    struct sb_reply reply = reply_of("ack-conflict-records");
+    const struct sb_conflict *c = reply.conflicts;
+
+    (void)state;
+    assert_int_equal(reply.conflict_count, 3);
+    assert_int_equal(c[0].policy, SB_POLICY_MERGE);
+    EQ(c[0].pointers.data, "[\"/name\",\"/steps\"]");
+    EQ(c[0].arrays.data, "{\"/nodes\":\"id\",\"/flows/*/nodes\":\"id\"}");
+    assert_int_equal(c[0].server.stamps.len, 0);
+    assert_int_equal(c[1].policy, SB_POLICY_LATEST);
+    assert_int_equal(c[1].code, SB_EBASE_UNKNOWN);
+    EQ(c[1].pointers.data, "[]");
+    assert_int_equal(c[1].arrays.len, 0);
+    EQ(c[1].server.stamps.data, "{\"/a\":[\"019b7c10a1b60000\",\"edge-002\"],"
+                                "\"/b/c~1d\":[\"019b7c10a1b30001\",\"_op-anna\"]}");
+    assert_int_equal(c[2].policy, SB_POLICY_MANUAL);
+    assert_true(c[2].server.deleted);
     sb_reply_free(&reply);
 }
 
@@ -502,6 +555,248 @@ static void answers(void **state)
     assert_int_equal(answer.code, SB_EFORBIDDEN);
 }
 
+/* ---- what requests take and give ---- */
+
+static struct sb_span args_of(const char *name, const char *op)
+{
+    struct sb_buf out = {0};
+    struct sb_request request;
+
+    assert_int_equal(sb_request_decode(example(name), &request, NULL), 0);
+    EQ(request.op, op);
+    sb_request_encode(&request, &out);
+    same_value(example(name), sb_buf_span(&out));
+    sb_buf_free(&out);
+    return request.args;
+}
+
+/* Compares what was encoded and frees it. */
+static void same_again(struct sb_span expected, struct sb_buf *out)
+{
+    same_value(expected, sb_buf_span(out));
+    sb_buf_free(out);
+}
+
+static void one_document(void **state)
+{
+    struct sb_span args = args_of("request-document-get", SB_OP_DOCUMENT_GET);
+    struct sb_answer answer = answer_of("answer-document");
+    struct sb_document_args doc;
+    char id[SB_ID_MAX + 1];
+    struct sb_document got;
+    struct sb_buf out = {0};
+    uint64_t as_of;
+
+    (void)state;
+    assert_int_equal(sb_document_args_decode(args, &doc, NULL), 0);
+    EQ(doc.user, "user-123");
+    EQ(doc.table, "projects");
+    EQ(doc.id, "p1");
+    sb_document_args_encode(&doc, &out);
+    same_again(args, &out);
+    assert_int_equal(sb_document_decode(answer.data, &got, id, &as_of, NULL), 0);
+    EQ(id, "p1");
+    assert_int_equal(as_of, 18);
+    EQ(got.stamps.data, "{\"/a\":[\"019b7c10a1b60000\",\"edge-002\"]}");
+    sb_document_encode(&got, id, as_of, &out);
+    same_again(answer.data, &out);
+    sb_document_free(&got);
+}
+
+static void changes_again(const struct sb_answer *answer, struct sb_changes *changes)
+{
+    struct sb_buf out = {0};
+
+    assert_int_equal(sb_changes_decode(answer->data, changes, NULL), 0);
+    assert_int_equal(sb_changes_encode(changes, SB_PAYLOAD_MAX_BYTES, &out), changes->count);
+    same_again(answer->data, &out);
+}
+
+static void changes(void **state)
+{
+    struct sb_span args = args_of("request-changes", SB_OP_CHANGES);
+    struct sb_answer answer = answer_of("answer-changes");
+    struct sb_changes_args asked;
+    struct sb_changes told;
+    struct sb_buf out = {0};
+
+    (void)state;
+    assert_int_equal(sb_changes_args_decode(args, &asked, NULL), 0);
+    assert_int_equal(asked.since.version, 7);
+    EQ(asked.since.tag, "0f1e2d3c4b5a6978");
+    assert_int_equal(asked.limit, 100);
+    sb_changes_args_encode(&asked, &out);
+    same_again(args, &out);
+
+    changes_again(&answer, &told);
+    assert_int_equal(told.count, 3);
+    EQ(told.list[0].id, "p1");
+    EQ(told.list[0].doc.data.data, "{\"name\":\"a\"}");
+    assert_true(told.list[1].doc.deleted);
+    assert_true(told.list[2].doc.fetch);
+    assert_int_equal(told.cursor.version, 11);
+    assert_int_equal(told.latest_version, 12);
+    assert_true(told.has_more);
+    sb_changes_free(&told);
+
+    answer = answer_of("answer-changes-end");
+    changes_again(&answer, &told);
+    assert_int_equal(told.count, 0);
+    assert_false(told.has_more);
+    sb_changes_free(&told);
+
+    answer = answer_of("answer-cursor-unknown");
+    assert_int_equal(answer.code, SB_ECURSOR_UNKNOWN);
+}
+
+static void versions(void **state)
+{
+    struct sb_span args = args_of("request-versions", SB_OP_VERSIONS);
+    struct sb_answer answer = answer_of("answer-versions");
+    struct sb_versions_args asked;
+    struct sb_version_args one;
+    struct sb_versions told;
+    struct sb_buf out = {0};
+
+    (void)state;
+    assert_int_equal(sb_versions_args_decode(args, &asked, NULL), 0);
+    assert_int_equal(asked.before, 13);
+    assert_int_equal(asked.limit, 2);
+    sb_versions_args_encode(&asked, &out);
+    same_again(args, &out);
+
+    assert_int_equal(sb_versions_decode(answer.data, &told, NULL), 0);
+    assert_int_equal(told.count, 2);
+    assert_int_equal(told.list[0].size, 28);
+    EQ(told.list[1].device, "_op-anna");
+    assert_true(told.list[1].deleted);
+    assert_true(told.has_more);
+    sb_versions_encode(&told, SB_PAYLOAD_MAX_BYTES, &out);
+    same_again(answer.data, &out);
+    sb_versions_free(&told);
+
+    args = args_of("request-version-get", SB_OP_VERSION_GET);
+    assert_int_equal(sb_version_args_decode(args, &one, NULL), 0);
+    assert_int_equal(one.version, 8);
+    sb_version_args_encode(&one, &out);
+    same_again(args, &out);
+}
+
+static void lists_of_conflicts(void **state)
+{
+    struct sb_span args = args_of("request-conflicts-list", SB_OP_CONFLICTS_LIST);
+    struct sb_answer answer = answer_of("answer-conflicts-list");
+    struct sb_conflicts_args asked;
+    struct sb_conflicts told;
+    struct sb_buf out = {0};
+
+    (void)state;
+    assert_int_equal(sb_conflicts_args_decode(args, &asked, NULL), 0);
+    assert_int_equal(asked.ops.count, 2);
+    EQ(asked.ops.ids[1], "op \"107\"");
+    assert_false(asked.open);
+    sb_conflicts_args_encode(&asked, &out);
+    same_again(args, &out);
+    sb_conflicts_args_free(&asked);
+
+    assert_int_equal(sb_conflicts_decode(answer.data, &told, NULL), 0);
+    assert_int_equal(told.count, 2);
+    EQ(told.list[0].resolved_at, "");
+    assert_int_equal(told.list[1].code, SB_EBASE_UNKNOWN);
+    assert_int_equal(told.list[1].resolution, SB_CHOICE_MERGE);
+    EQ(told.list[1].resolved_by, "_op-anna");
+    sb_conflicts_encode(&told, SB_PAYLOAD_MAX_BYTES, &out);
+    same_again(answer.data, &out);
+    sb_conflicts_free(&told);
+
+    args = args_of("request-admin", SB_OP_CONFLICTS_LIST);
+    assert_int_equal(sb_conflicts_args_decode(args, &asked, NULL), 0);
+    EQ(asked.user, "user-123");
+    assert_true(asked.open);
+    sb_conflicts_args_free(&asked);
+}
+
+static void one_conflict(void **state)
+{
+    struct sb_span args = args_of("request-conflicts-show", SB_OP_CONFLICTS_SHOW);
+    struct sb_answer answer = answer_of("answer-conflicts-show");
+    struct sb_conflict_args asked;
+    struct sb_conflict_view told;
+    struct sb_buf out = {0};
+
+    (void)state;
+    assert_int_equal(sb_conflict_args_decode(args, &asked, NULL), 0);
+    assert_int_equal(asked.id, 3);
+    assert_int_equal(asked.part, SB_PART_ALL);
+    sb_conflict_args_encode(&asked, &out);
+    same_again(args, &out);
+
+    assert_int_equal(sb_conflict_view_decode(answer.data, &told, NULL), 0);
+    EQ(told.base_name.data, "{\"tag\":\"0f1e2d3c4b5a6978\"}");
+    EQ(told.base.data.data, "{\"theme\":\"dark\",\"volume\":7}");
+    EQ(told.submitted.data.data, "{\"theme\":\"blue\",\"volume\":7}");
+    EQ(told.server.data.data, "{\"theme\":\"light\",\"volume\":7}");
+    sb_conflict_view_encode(&told, SB_PAYLOAD_MAX_BYTES, &out);
+    same_again(answer.data, &out);
+    sb_conflict_view_free(&told);
+}
+
+static void resolve_again(const char *name, struct sb_resolve_args *asked)
+{
+    struct sb_span args = args_of(name, SB_OP_CONFLICTS_RESOLVE);
+    struct sb_buf out = {0};
+
+    assert_int_equal(sb_resolve_args_decode(args, asked, NULL), 0);
+    sb_resolve_args_encode(asked, &out);
+    same_again(args, &out);
+}
+
+static void resolving(void **state)
+{
+    struct sb_answer answer = answer_of("answer-conflicts-resolve");
+    struct sb_resolve_args asked;
+    struct sb_resolved told;
+    struct sb_buf out = {0};
+
+    (void)state;
+    resolve_again("request-conflicts-resolve", &asked);
+    assert_int_equal(asked.id, 3);
+    assert_int_equal(asked.choice, SB_CHOICE_MERGE);
+    assert_true(sb_span_is(asked.data, "{\"theme\":\"teal\",\"volume\":7}"));
+    EQ(asked.note, "asked the user");
+    sb_resolve_args_free(&asked);
+    resolve_again("request-conflicts-resolve-ops", &asked);
+    assert_int_equal(asked.ops.count, 1);
+    assert_int_equal(asked.choice, SB_CHOICE_LOCAL);
+    sb_resolve_args_free(&asked);
+
+    assert_int_equal(answer.commit, 5150);
+    assert_int_equal(sb_resolved_decode(answer.data, &told, NULL), 0);
+    assert_int_equal(told.resolved, 1);
+    assert_int_equal(told.version, 13);
+    sb_resolved_encode(&told, &out);
+    same_again(answer.data, &out);
+}
+
+static void notifies(void **state)
+{
+    struct sb_notify told;
+    struct sb_buf out = {0};
+
+    (void)state;
+    assert_int_equal(sb_notify_decode(example("notify"), &told, NULL), 0);
+    assert_true(told.hello);
+    sb_notify_encode(&told, &out);
+    same_again(example("notify"), &out);
+    assert_int_equal(sb_notify_decode(example("notify-changes"), &told, NULL), 0);
+    assert_false(told.hello);
+    EQ(told.user, "user-123");
+    EQ(told.table, "projects");
+    assert_int_equal(told.version, 12);
+    sb_notify_encode(&told, &out);
+    same_again(example("notify-changes"), &out);
+}
+
 /* ---- the rest has no codec: that they are what they say ---- */
 
 static void other_messages(void **state)
@@ -511,7 +806,6 @@ static void other_messages(void **state)
         enum sb_kind kind;
         const char *members[12];
     } others[] = {
-        {"notify", SB_KIND_NOTIFY, {"hello"}},
         {"state",
          SB_KIND_OTHER,
          {"device", "state", "boot", "epoch", "pending", "dead", "version", "at"}},
@@ -590,12 +884,15 @@ int main(void)
         cmocka_unit_test(batch_of_sensors),
         cmocka_unit_test(batch_of_history),
         cmocka_unit_test(batch_of_settings),
+        cmocka_unit_test(batch_of_records),
+        cmocka_unit_test(batch_of_encrypted_settings),
         cmocka_unit_test(hole_of_sensors),
         cmocka_unit_test(hole_of_settings),
         cmocka_unit_test(ack_stored),
         cmocka_unit_test(ack_rejected),
         cmocka_unit_test(ack_settings),
         cmocka_unit_test(ack_conflict),
+        cmocka_unit_test(ack_conflict_of_records),
         cmocka_unit_test(ack_retry),
         cmocka_unit_test(ack_unreadable),
         cmocka_unit_test(hello),
@@ -603,6 +900,13 @@ int main(void)
         cmocka_unit_test(first_part_of_a_welcome),
         cmocka_unit_test(request_for_settings),
         cmocka_unit_test(answers),
+        cmocka_unit_test(one_document),
+        cmocka_unit_test(changes),
+        cmocka_unit_test(versions),
+        cmocka_unit_test(lists_of_conflicts),
+        cmocka_unit_test(one_conflict),
+        cmocka_unit_test(resolving),
+        cmocka_unit_test(notifies),
         cmocka_unit_test(other_messages),
         cmocka_unit_test(every_example_survives_gzip),
         cmocka_unit_test(the_table_of_codes_is_complete),
