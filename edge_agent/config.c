@@ -57,6 +57,31 @@ static const struct sb_conf_key keys[] = {
     {"sync", "sync_history", SB_CONF_BOOL, "no", 0, 0, false, false,
      "command history of users (privacy)"},
     {"sync", "sync_sensors", SB_CONF_BOOL, "yes", 0, 0, false, false, "readings"},
+    {"sync", "sync_interval", SB_CONF_MS, "300s", 0, 30 * DAY, false, true,
+     "time between two full syncs of settings and records; 0 = none by the clock"},
+    {"sync", "startup_sync_timeout", SB_CONF_MS, "10s", 0, HOUR, false, false,
+     "after that the sync at the start is reported as unfinished; it goes on"},
+
+    {"records", "mappings", SB_CONF_PATH, "", 0, 0, false, true,
+     "folder of <table>.json files with local and cloud names of records' members"},
+
+    {"documents", "export_dir", SB_CONF_PATH, "", 0, 0, false, true,
+     "folder that always has the current documents: <user>/settings.json, "
+     "<user>/<table>/<id>.json"},
+    {"documents", "on_change", SB_CONF_STRING, "", 0, 0, false, true,
+     "command run when a document changed, no shell; SB_USER, SB_TABLE, SB_ID and SB_FILE tell "
+     "which"},
+    {"documents", "on_change_timeout", SB_CONF_MS, "30s", 100, HOUR, false, true,
+     "then the command is killed"},
+
+    {"encryption", "users", SB_CONF_STRING, "", 0, 0, false, false,
+     "whose settings and records leave this device encrypted: user ids, or * for all"},
+    {"encryption", "key_file", SB_CONF_PATH, "", 0, 0, true, false,
+     "keys, one a line: the first encrypts, all decrypt; for its owner alone"},
+    {"encryption", "key_dir", SB_CONF_PATH, "", 0, 0, false, false,
+     "folder with <user>.key files; a user's own goes before key_file"},
+    {"encryption", "key", SB_CONF_STRING, "", 0, 0, false, false,
+     "keys, separated by commas, where there is no file"},
 
     {"outbox", "max_bytes", SB_CONF_BYTES, "1G", MIB, 1024 * GIB, false, false,
      "size the outbox may grow to; beyond it new records are refused"},
@@ -89,13 +114,15 @@ static const struct sb_conf_key keys[] = {
     {"collector", "interval", SB_CONF_MS, "10s", 10, DAY, false, false, "time between two of them"},
     {"collector", "root", SB_CONF_PATH, "/", 0, 0, false, false, "folder that holds proc and sys"},
 
-    {"log", "level", SB_CONF_STRING, "info", 0, 0, false, false, "error, warn, info or debug"},
-    {"log", "format", SB_CONF_STRING, "text", 0, 0, false, false, "text or json"},
+    {"log", "level", SB_CONF_STRING, "info", 0, 0, false, true, "error, warn, info or debug"},
+    {"log", "format", SB_CONF_STRING, "text", 0, 0, false, true, "text or json"},
 };
+
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
 struct sb_conf *agent_conf_new(void)
 {
-    return sb_conf_new("edge_agent", keys, sizeof(keys) / sizeof(keys[0]));
+    return sb_conf_new("edge_agent", keys, KEY_COUNT);
 }
 
 int agent_conf_load(struct sb_conf *conf, const char *file, char *const *environ_list,
@@ -178,6 +205,20 @@ static void read_outbox(const struct sb_conf *conf, struct agent_config *out)
     out->busy_timeout = sb_conf_int(conf, "outbox", "busy_timeout");
 }
 
+static void read_documents(const struct sb_conf *conf, struct agent_config *out)
+{
+    out->sync_interval = sb_conf_int(conf, "sync", "sync_interval");
+    out->startup_sync_timeout = sb_conf_int(conf, "sync", "startup_sync_timeout");
+    out->mappings = sb_conf_str(conf, "records", "mappings");
+    out->export_dir = sb_conf_str(conf, "documents", "export_dir");
+    out->on_change = sb_conf_str(conf, "documents", "on_change");
+    out->on_change_timeout = sb_conf_int(conf, "documents", "on_change_timeout");
+    out->encrypted_users = sb_conf_str(conf, "encryption", "users");
+    out->encryption_key_file = sb_conf_str(conf, "encryption", "key_file");
+    out->encryption_key_dir = sb_conf_str(conf, "encryption", "key_dir");
+    out->encryption_keys = sb_conf_str(conf, "encryption", "key");
+}
+
 static void read_pacer(const struct sb_conf *conf, struct agent_config *out)
 {
     out->window = (unsigned)sb_conf_int(conf, "pacer", "window");
@@ -205,6 +246,7 @@ int agent_config_from(const struct sb_conf *conf, struct agent_config *out, stru
     *out = (struct agent_config){0};
     read_broker(conf, out);
     read_outbox(conf, out);
+    read_documents(conf, out);
     read_pacer(conf, out);
     out->socket_group = sb_conf_str(conf, "agent", "socket_group");
     out->collect = sb_conf_bool(conf, "collector", "enabled");
@@ -271,4 +313,44 @@ int agent_config_ready(const struct agent_config *config, struct sb_err *err)
         return sb_fail(err, SB_ENOT_CONFIGURED,
                        "not configured: [device] id (or a certificate in [broker] cert_file)");
     return 0;
+}
+
+/* ---- reload ---- */
+
+static bool is_same(const struct sb_conf *a, const struct sb_conf *b, const struct sb_conf_key *key)
+{
+    switch (key->type) {
+    case SB_CONF_STRING:
+    case SB_CONF_PATH:
+        return strcmp(sb_conf_str(a, key->section, key->key),
+                      sb_conf_str(b, key->section, key->key)) == 0;
+    case SB_CONF_INT:
+    case SB_CONF_MS:
+    case SB_CONF_BYTES:
+        return sb_conf_int(a, key->section, key->key) == sb_conf_int(b, key->section, key->key);
+    case SB_CONF_BOOL:
+        return sb_conf_bool(a, key->section, key->key) == sb_conf_bool(b, key->section, key->key);
+    }
+    return true;
+}
+
+void agent_conf_changes(const struct sb_conf *before, const struct sb_conf *after,
+                        void (*each)(void *ctx, const char *section, const char *key,
+                                     bool reloadable),
+                        void *ctx)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (!is_same(before, after, &keys[i]))
+            each(ctx, keys[i].section, keys[i].key, keys[i].reloadable);
+}
+
+void agent_config_reload(struct agent_config *config, const struct agent_config *next)
+{
+    config->sync_interval = next->sync_interval;
+    config->mappings = next->mappings;
+    config->export_dir = next->export_dir;
+    config->on_change = next->on_change;
+    config->on_change_timeout = next->on_change_timeout;
+    config->log_level = next->log_level;
+    config->log_json = next->log_json;
 }

@@ -40,6 +40,13 @@ struct agent_config {
     unsigned window;
     int64_t retry_min, retry_max, rto_min, rto_max, hello_refused_min, puback_timeout;
 
+    int64_t sync_interval, startup_sync_timeout; /* 0 = off */
+    const char *mappings;                        /* folder of names of records' members */
+    const char *export_dir, *on_change;
+    int64_t on_change_timeout;
+    const char *encrypted_users, *encryption_key_file, *encryption_key_dir;
+    const char *encryption_keys; /* a secret */
+
     bool collect;
     int64_t collect_interval;
     const char *collect_root;
@@ -60,6 +67,15 @@ int agent_config_make_state(const struct agent_config *config, struct sb_err *er
 /* Can the daemon run with it? SB_ENOT_CONFIGURED "not configured: [broker] url", or the certificate
  * files' own error. */
 int agent_config_ready(const struct agent_config *config, struct sb_err *err);
+
+/* Calls each for every key whose value is another one in `after`; reloadable: agent_config_reload
+ * takes it up, the others need a restart. */
+void agent_conf_changes(const struct sb_conf *before, const struct sb_conf *after,
+                        void (*each)(void *ctx, const char *section, const char *key,
+                                     bool reloadable),
+                        void *ctx);
+/* Takes the values of the reloadable keys; texts stay borrowed from next's sb_conf. */
+void agent_config_reload(struct agent_config *config, const struct agent_config *next);
 
 /* The common name of the first certificate in a PEM file. SB_ENOT_FOUND, SB_ETLS. */
 int agent_certificate_cn(const char *path, char out[SB_NAME_MAX + 1], struct sb_err *err);

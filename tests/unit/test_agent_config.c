@@ -133,6 +133,55 @@ static void the_sample_is_a_valid_file(void **state)
     assert_int_equal(load(NULL), 0);
 }
 
+static void note_change(void *ctx, const char *section, const char *key, bool reloadable)
+{
+    sb_buf_add_fmt(ctx, "%s.%s%s ", section, key, reloadable ? "" : "!");
+}
+
+static void a_reload_takes_what_can_change_and_names_the_rest(void **state)
+{
+    struct sb_conf *next_conf = agent_conf_new();
+    struct agent_config next;
+    struct sb_buf changes = {0};
+
+    (void)state;
+    set("agent.state_dir=/tmp/x");
+    assert_int_equal(sb_conf_set(next_conf, "agent.state_dir=/tmp/y", &err), 0);
+    assert_int_equal(sb_conf_set(next_conf, "sync.sync_interval=60s", &err), 0);
+    assert_int_equal(sb_conf_set(next_conf, "documents.on_change=/bin/true", &err), 0);
+    assert_int_equal(sb_conf_set(next_conf, "sync.enabled=no", &err), 0);
+    assert_int_equal(sb_conf_set(next_conf, "pacer.window=64", &err), 0); /* as it is */
+    agent_conf_changes(conf, next_conf, note_change, &changes);
+    assert_string_equal(changes.data, "agent.state_dir! sync.enabled! sync.sync_interval "
+                                      "documents.on_change ");
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_int_equal(agent_config_from(next_conf, &next, &err), 0);
+    assert_int_equal(config.sync_interval, 300000);
+    assert_int_equal(config.on_change_timeout, 30000);
+    agent_config_reload(&config, &next);
+    assert_int_equal(config.sync_interval, 60000);
+    assert_string_equal(config.on_change, "/bin/true");
+    assert_string_equal(config.state_dir, "/tmp/x");
+    assert_true(config.switches.enabled);
+    sb_buf_free(&changes);
+    sb_conf_free(next_conf);
+}
+
+static void keys_come_by_the_environment_alone(void **state)
+{
+    char key[] = "SB_ENCRYPTION_KEY=a,b";
+    char *environment[] = {key, NULL};
+
+    (void)state;
+    write_conf("[encryption]\nkey = a\n");
+    assert_int_equal(load(NULL), -(int)SB_ECONFIG);
+    assert_int_not_equal(sb_conf_set(conf, "encryption.key=a", &err), 0);
+    write_conf("[agent]\nstate_dir = /tmp/y\n");
+    assert_int_equal(load(environment), 0);
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_string_equal(config.encryption_keys, "a,b");
+}
+
 static void a_file_sets_values_and_the_environment_wins(void **state)
 {
     char url[] = "SB_BROKER_URL=mqtts://b:8883", retry[] = "SB_PACER_RETRY_MIN=200ms";
@@ -264,6 +313,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_defaults_are_valid),
         TEST(the_sample_is_a_valid_file),
+        TEST(a_reload_takes_what_can_change_and_names_the_rest),
+        TEST(keys_come_by_the_environment_alone),
         TEST(a_file_sets_values_and_the_environment_wins),
         TEST(a_named_file_must_exist),
         TEST(unknown_keys_name_the_nearest),
