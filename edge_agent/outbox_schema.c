@@ -114,6 +114,25 @@ static const struct sb_migration steps[] = {
      "CREATE TABLE switches(user TEXT NOT NULL, class TEXT NOT NULL, sync INTEGER NOT NULL,"
      " off_mark INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(user, class)) STRICT, WITHOUT ROWID;"
      "CREATE TABLE tables(name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"},
+    /* Whoever changes the text of a document, its file and hook are due. The number is another one
+     * after each change, so that a change during an export is not taken for done. */
+    {"CREATE TABLE document_changes(n INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL,"
+     " tbl TEXT NOT NULL, id TEXT NOT NULL, UNIQUE(user, tbl, id)) STRICT;"
+     "CREATE TRIGGER document_made AFTER INSERT ON documents WHEN new.doc IS NOT NULL BEGIN"
+     " DELETE FROM document_changes WHERE user = new.user AND tbl = new.tbl AND id = new.id;"
+     " INSERT INTO document_changes(user, tbl, id) VALUES(new.user, new.tbl, new.id);"
+     " END;"
+     "CREATE TRIGGER document_changed AFTER UPDATE OF doc ON documents"
+     " WHEN new.doc IS NOT old.doc BEGIN"
+     " DELETE FROM document_changes WHERE user = new.user AND tbl = new.tbl AND id = new.id;"
+     " INSERT INTO document_changes(user, tbl, id) VALUES(new.user, new.tbl, new.id);"
+     " END;"
+     "CREATE TRIGGER document_gone AFTER DELETE ON documents WHEN old.doc IS NOT NULL BEGIN"
+     " DELETE FROM document_changes WHERE user = old.user AND tbl = old.tbl AND id = old.id;"
+     " INSERT INTO document_changes(user, tbl, id) VALUES(old.user, old.tbl, old.id);"
+     " END;"
+     "INSERT INTO document_changes(user, tbl, id)"
+     " SELECT user, tbl, id FROM documents WHERE doc IS NOT NULL;"},
 };
 
 int outbox_migrate(sqlite3 *db, struct sb_err *err)
