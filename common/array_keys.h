@@ -7,9 +7,9 @@
 #include "buf.h"
 #include "err.h"
 
-/* Which arrays of a document are merged element by element: {"/nodes":"id","/pages/*":"name"} names
- * arrays by pointers in which a segment `*` stands for any one, and the member that tells their
- * elements apart. From a table's mapping file; told to edges.
+/* Which arrays of a document are merged element by element: {"/nodes":"id"} names an array by its
+ * pointer and the member that tells its elements apart. A segment that is a single asterisk stands
+ * for any one. From a table's mapping file; told to edges.
  *
  * An array at such a place is *keyed* when every element is an object that has that member, it is a
  * string or a number, and no two elements have the same one (the characters of the string, the text
