@@ -6,16 +6,17 @@
 /* The identity of a device that nobody gave one: the SHA-256, in hex, of what tells this machine
  * from others: /etc/machine-id, the board's product UUID or serial number where this user may read
  * it, the permanent hardware addresses of its physical network interfaces in sorted order, and the
- * CPU's model. It is worked out once and kept in the state folder, and never worked out again: a
- * new network card, another kernel or a restored machine-id changes nothing.
+ * CPU's model. It is worked out once, kept in the state folder, and never worked out again: a new
+ * network card, another kernel or another machine-id changes nothing.
  *
  * Two devices from one image: an image with a machine-id in it gives that to all its copies; their
- * product UUIDs and hardware addresses still tell them apart, unless the image is of a virtual
- * machine that was copied with those too. An image that was made after the agent's first start has
- * the kept id in its state folder, and then all copies are one device: the broker lets only one be
- * connected, `status` says that another client uses this identity, the cloud reports the clone.
- * What helps: make images without the state folder and with an empty /etc/machine-id (it is filled
- * at the first start), or give each device its name with [device] id or a certificate. */
+ * product UUIDs and hardware addresses still tell them apart, unless it is the image of a virtual
+ * machine that was copied with those too, or of a container, which has none of its own. An image
+ * that was made after the agent's first start has the kept id in its state folder, and then all
+ * copies are one device: the broker lets only one be connected, `status` says that another client
+ * uses this identity, the cloud reports the clone. What helps: make images without the state folder
+ * and with an empty /etc/machine-id (it is filled at the first start), or give each device its name
+ * with [device] id or a certificate. */
 
 #define DEVICE_ID_LEN  64
 #define DEVICE_ID_FILE "device-id" /* in the state folder, mode 0600 */
@@ -29,8 +30,14 @@ int device_id_derive(const char *root, char out[DEVICE_ID_LEN + 1], struct sb_er
  * read, SB_ECORRUPT where the file holds something else; out is "" then. */
 int device_id_read(const char *state_dir, char out[DEVICE_ID_LEN + 1], struct sb_err *err);
 
+/* The kept one; where none is kept yet what would be. Writes nothing. Errors of both; out is ""
+ * then.
+ */
+int device_id_find(const char *state_dir, const char *root, char out[DEVICE_ID_LEN + 1],
+                   struct sb_err *err);
+
 /* The kept one, or else worked out and kept, in a folder that is there. The file appears whole
- * (written beside, fsync, linked into place, fsync of the folder); where two do this at once both
+ * (written beside, fsync, renamed into place, fsync of the folder); where two do this at once both
  * get the first one's. SB_EIDENTITY, SB_EIO, SB_ECORRUPT, SB_EDISK_FULL, SB_EREAD_ONLY. */
 int device_id_keep(const char *state_dir, const char *root, char out[DEVICE_ID_LEN + 1],
                    struct sb_err *err);

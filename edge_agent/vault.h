@@ -2,16 +2,18 @@
 #define EDGE_VAULT_H
 
 #include "common/seal.h"
+#include "edge_agent/documents.h"
 
 /* End-to-end encryption on this device: whose documents leave it encrypted, and with which keys.
  *
  * Keys come from files or from the environment. A user's own file (key_dir/<user>.key) goes before
- * key_file or the environment's keys. Files are looked at before each use and read again when they
- * changed, so a rotation needs no restart. A file that is missing, readable by others or not
+ * key_file or the environment's keys. Files are read at each use (some microseconds) and their keys
+ * wiped after it, so a rotation needs no restart. A file that is missing, readable by others or not
  * understood holds no keys: then sealing and opening fail with SB_ENO_KEY and say why, and nothing
- * of an encrypted user leaves the device in the clear.
+ * of an encrypted user leaves the device in the clear. (A user's own file that is bad is not passed
+ * over for key_file: what it encrypted the other devices could not open.)
  *
- * One owner; not thread-safe. */
+ * Not changed after it was made. */
 
 #define VAULT_USERS_MAX 1000
 
@@ -33,10 +35,9 @@ struct vault;
 int vault_new(const struct vault_config *config, struct vault **out, struct sb_err *err);
 void vault_free(struct vault *vault);
 
-/* Opens every key file that is known by name now: key_file, and key_dir/<user>.key of the users
- * that are listed and have no other key. For `config check` and the log at start. SB_ECONFIG with
- * the first one's error. */
-int vault_check(struct vault *vault, struct sb_err *err);
+/* Reads every key that is known by name now: key_file, and those of the users that are listed. For
+ * `config check` and the log at start. SB_ECONFIG with the first error. */
+int vault_check(const struct vault *vault, struct sb_err *err);
 
 /* Are this user's documents encrypted? False with vault NULL. (That nobody has a key for them does
  * not make it false.) */
@@ -45,8 +46,8 @@ bool vault_encrypts(const struct vault *vault, const char *user);
 /* Appends the token of a document of seal->user, made with that user's first key; wall_us is the
  * time that the token shows. SB_ENO_KEY with the reason, SB_ETOO_LARGE, SB_EINTERNAL; out is
  * unchanged then. */
-int vault_seal(struct vault *vault, const struct sb_seal *seal, int64_t wall_us, struct sb_buf *out,
-               struct sb_err *err);
+int vault_seal(const struct vault *vault, const struct sb_seal *seal, int64_t wall_us,
+               struct sb_buf *out, struct sb_err *err);
 
 /* Opens a token that came as a document of expected->user with any of that user's keys (also where
  * vault_encrypts is false by now: old documents stay readable), and compares as sb_seal_check does.
@@ -57,7 +58,12 @@ int vault_seal(struct vault *vault, const struct sb_seal *seal, int64_t wall_us,
  *   SB_EBAD_VERSION, SB_ETOO_LARGE, SB_EINTERNAL
  * out->info.key above 0 says that the token was made with a key that no longer comes first.
  * Whether it is stale (its top below the held one's) is the caller's to judge. */
-int vault_open(struct vault *vault, struct sb_span token, const struct sb_seal *expected,
+int vault_open(const struct vault *vault, struct sb_span token, const struct sb_seal *expected,
                struct sb_unsealed *out, struct sb_err *err);
+
+/* What documents.h seals and opens with; out->ctx is the vault. A token shows the time of the
+ * operation's HLC. When opening, clear->hlc is not compared: beside the document stands the cloud's
+ * highest stamp, which may be above the operation's, or below it where a clock ran ahead. */
+void vault_codec(struct vault *vault, struct documents_codec *out);
 
 #endif
