@@ -83,7 +83,7 @@ size_t sb_document_saving(const struct sb_document *doc)
     return !doc->exists || doc->deleted || doc->fetch || now <= then ? 0 : now - then;
 }
 
-void sb_pointers_add(struct sb_span pointers, struct sb_buf *out)
+void sb_add_pointer_list(struct sb_span pointers, struct sb_buf *out)
 {
     if (pointers.len > SB_POINTERS_MAX_BYTES)
         sb_buf_add_str(out, "[\"\"]");
@@ -91,7 +91,7 @@ void sb_pointers_add(struct sb_span pointers, struct sb_buf *out)
         sb_buf_add_span(out, pointers.len > 0 ? pointers : SB_SPAN("[]"));
 }
 
-int sb_pointers_read(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
+int sb_read_pointer_list(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
 {
     struct sb_json_iter iter;
     struct sb_span value;

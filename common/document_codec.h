@@ -17,9 +17,9 @@ size_t sb_document_saving(const struct sb_document *doc);
 int sb_document_read(struct sb_span object, struct sb_document *doc, struct sb_err *err);
 
 /* The list of undecided places, "" = []; a long one becomes [""]. */
-void sb_pointers_add(struct sb_span pointers, struct sb_buf *out);
+void sb_add_pointer_list(struct sb_span pointers, struct sb_buf *out);
 /* Reads it: an array of strings. */
-int sb_pointers_read(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err);
+int sb_read_pointer_list(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err);
 
 /* Parts of the encoders: ,"key":"text" with text that needs no escapes, or null where it is "". */
 void sb_add_text(struct sb_buf *out, const char *key, const char *text);

@@ -162,7 +162,7 @@ static int read_conflict(struct sb_span value, struct sb_reply *reply, struct sb
     if (rc == 0 && sb_field_given(&f[2]))
         rc = sb_field_code(&f[2], &conflict->code, err);
     if (rc == 0)
-        rc = sb_pointers_read(&f[3], &conflict->pointers, err);
+        rc = sb_read_pointer_list(&f[3], &conflict->pointers, err);
     if (rc == 0)
         rc = sb_field_u64(&f[4], 0, SB_SEQ_MAX, &conflict->as_of, err);
     if (rc == 0)

@@ -67,7 +67,7 @@ static void add_conflict(const struct sb_conflict *conflict, bool without_data, 
     sb_add_escaped(out, "op_id", conflict->op_id);
     sb_add_text(out, "code", conflict->code == SB_OK ? "" : sb_code_name(conflict->code));
     sb_buf_add_str(out, ",\"pointers\":");
-    sb_pointers_add(sb_buf_span(&conflict->pointers), out);
+    sb_add_pointer_list(sb_buf_span(&conflict->pointers), out);
     if (conflict->policy != SB_POLICY_NONE)
         sb_add_text(out, "policy", sb_policy_name(conflict->policy));
     if (conflict->arrays.len > 0) {

@@ -168,7 +168,7 @@ static void put_entry(struct sb_buf *out, const struct sb_conflict_entry *entry)
     sb_put_text(out, "op_id", entry->op_id);
     sb_put_text_or_null(out, "code", entry->code == SB_OK ? "" : sb_code_name(entry->code));
     sb_buf_add_str(out, ",\"pointers\":");
-    sb_pointers_add(sb_buf_span(&entry->pointers), out);
+    sb_add_pointer_list(sb_buf_span(&entry->pointers), out);
     sb_put_text_or_null(out, "hlc", entry->hlc);
     put_u64_or_null(out, "server_version", entry->server_version);
     sb_put_text_or_null(out, "opened_at", entry->opened_at);
@@ -255,7 +255,7 @@ static int read_entry(struct sb_span object, struct sb_conflict_entry *entry, st
     if (rc == 0 && sb_field_given(&f[E_CODE]))
         rc = sb_field_code(&f[E_CODE], &entry->code, err);
     if (rc == 0)
-        rc = sb_pointers_read(&f[E_POINTERS], &entry->pointers, err);
+        rc = sb_read_pointer_list(&f[E_POINTERS], &entry->pointers, err);
     if (rc == 0 && sb_field_given(&f[E_HLC]))
         rc = sb_field_hex16(&f[E_HLC], entry->hlc, err);
     if (rc == 0 && sb_field_given(&f[E_SERVER_VERSION]))

@@ -56,6 +56,36 @@ static void a_device_does_not_begin_with_an_underscore(void **state)
     assert_false(sb_device_valid(SB_SPAN("")));
 }
 
+static void tables_begin_with_a_letter_and_are_lower_case(void **state)
+{
+    static const char *const bad[] = {"",    "_a",  "1a",  "A",        "aB",   "a-b",
+                                      "a.b", "a/b", "a b", "\xc3\xa9", NAME_65};
+
+    (void)state;
+    assert_true(sb_table_valid(SB_SPAN("a")));
+    assert_true(sb_table_valid(SB_SPAN("platform_accounts")));
+    assert_true(sb_table_valid(SB_SPAN("a0_")));
+    assert_true(sb_table_valid(SB_SPAN(SB_TABLE_SETTINGS)));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(sb_table_valid(sb_span_of(bad[i])));
+}
+
+static void documents_have_ids_of_any_text_without_controls(void **state)
+{
+    char text[SB_ID_MAX + 1];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    assert_true(sb_document_id_valid((struct sb_span){text, SB_ID_MAX}));
+    assert_false(sb_document_id_valid((struct sb_span){text, SB_ID_MAX + 1}));
+    assert_true(sb_document_id_valid(SB_SPAN("a/b c\"~\xe6\xa1\x8c")));
+    assert_false(sb_document_id_valid(SB_SPAN("")));
+    assert_false(sb_document_id_valid(SB_SPAN("a\nb")));
+    assert_false(sb_document_id_valid(SB_SPAN("a\x7f")));
+    assert_false(sb_document_id_valid(SB_SPAN("a\xff")));
+    assert_false(sb_document_id_valid((struct sb_span){"a\0b", 3}));
+}
+
 static void uuids_and_hex_ids_have_their_form(void **state)
 {
     static const char *const bad[] = {
@@ -166,6 +196,8 @@ int main(void)
         cmocka_unit_test(names_of_one_to_64_plain_characters),
         cmocka_unit_test(every_single_byte_as_a_name),
         cmocka_unit_test(a_device_does_not_begin_with_an_underscore),
+        cmocka_unit_test(tables_begin_with_a_letter_and_are_lower_case),
+        cmocka_unit_test(documents_have_ids_of_any_text_without_controls),
         cmocka_unit_test(uuids_and_hex_ids_have_their_form),
         cmocka_unit_test(uuid7_carries_the_time_and_its_version),
         cmocka_unit_test(hex_ids_go_there_and_back),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/envelope.h"
 #include "common/reply.h"
 #include "common/rng.h"
 
@@ -436,6 +437,85 @@ static void conflicts_are_checked(void **state)
     refuses(ACK("conflict", "\"accepted\":4,\"conflicts\":7"), SB_EBAD_TYPE, "conflicts");
 }
 
+#define CONFLICT_WITH(rest)                                                                        \
+    ACK("conflict", "\"accepted\":3,\"conflicts\":[{\"seq\":10,\"op_id\":\"a\",\"pointers\":[],"   \
+                    "\"as_of\":1,\"server\":null," rest "}]")
+
+static void what_a_conflict_says_of_merging_is_checked(void **state)
+{
+    struct sb_buf text = {0};
+    struct sb_reply reply;
+
+    (void)state;
+    assert_int_equal(sb_reply_decode(SB_SPAN(CONFLICT_WITH("\"policy\":\"local\"")), &reply, NULL),
+                     0);
+    assert_int_equal(reply.conflicts[0].policy, SB_POLICY_LOCAL);
+    sb_reply_free(&reply);
+    /* of a newer cloud: merged as if none were told */
+    assert_int_equal(sb_reply_decode(SB_SPAN(CONFLICT_WITH("\"policy\":\"votes\"")), &reply, NULL),
+                     0);
+    assert_int_equal(reply.conflicts[0].policy, SB_POLICY_NONE);
+    sb_reply_free(&reply);
+    refuses(CONFLICT_WITH("\"policy\":7"), SB_EBAD_TYPE, "policy");
+    refuses(CONFLICT_WITH("\"arrays\":[]"), SB_EBAD_TYPE, "arrays");
+    refuses(CONFLICT_WITH("\"arrays\":{\"/a\":7}"), SB_EBAD_TYPE, "arrays");
+    sb_buf_add_str(&text, "\"arrays\":{\"/x\":\"id\"");
+    for (int i = 1; i <= SB_ARRAYS_MAX; i++)
+        sb_buf_add_fmt(&text, ",\"/a%d\":\"id\"", i);
+    sb_buf_add_char(&text, '}');
+    {
+        struct sb_buf whole = {0};
+
+        sb_buf_add_str(&whole,
+                       "{\"v\":1,\"kind\":\"ack\",\"boot\":\"b\",\"first_seq\":1,\"last_seq\":1,"
+                       "\"result\":\"conflict\",\"conflicts\":[{\"seq\":1,\"op_id\":\"a\","
+                       "\"pointers\":[],\"as_of\":1,\"server\":null,");
+        sb_buf_add_span(&whole, sb_buf_span(&text));
+        sb_buf_add_str(&whole, "}]}");
+        refuses(whole.data, SB_EBAD_VALUE, "more than 64");
+        sb_buf_free(&whole);
+    }
+    sb_buf_free(&text);
+}
+
+static void a_policy_has_one_name(void **state)
+{
+    enum sb_policy policy;
+
+    (void)state;
+    for (int i = SB_POLICY_MERGE; i <= SB_POLICY_MANUAL; i++) {
+        assert_true(sb_policy_parse(sb_span_of(sb_policy_name((enum sb_policy)i)), &policy));
+        assert_int_equal(policy, i);
+    }
+    assert_false(sb_policy_parse(SB_SPAN(""), &policy));
+    assert_false(sb_policy_parse(SB_SPAN("Merge"), &policy));
+}
+
+static void many_pointers_go_out_as_the_whole_document(void **state)
+{
+    struct sb_reply reply, back;
+    struct sb_conflict *conflict;
+    struct sb_buf text = {0};
+
+    (void)state;
+    sb_reply_init(&reply);
+    memcpy(reply.boot, "b", 2);
+    reply.first_seq = reply.last_seq = 1;
+    reply.result = SB_RESULT_CONFLICT;
+    conflict = sb_reply_conflict(&reply, 1);
+    memcpy(conflict->op_id, "a", 2);
+    sb_buf_add_str(&conflict->pointers, "[\"/a\"");
+    while (conflict->pointers.len <= SB_POINTERS_MAX_BYTES)
+        sb_buf_add_str(&conflict->pointers, ",\"/a\"");
+    sb_buf_add_char(&conflict->pointers, ']');
+    sb_reply_encode(&reply, NULL, SB_PAYLOAD_MAX_BYTES, &text);
+    assert_int_equal(sb_reply_decode(sb_buf_span(&text), &back, NULL), 0);
+    assert_string_equal(back.conflicts[0].pointers.data, "[\"\"]");
+    sb_reply_free(&back);
+    sb_reply_free(&reply);
+    sb_buf_free(&text);
+}
+
 static void broken_replies_are_refused(void **state)
 {
     (void)state;
@@ -480,6 +560,9 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_cut_to_the_longest_prefix),
         cmocka_unit_test(counts_that_do_not_add_up_are_refused),
         cmocka_unit_test(conflicts_are_checked),
+        cmocka_unit_test(what_a_conflict_says_of_merging_is_checked),
+        cmocka_unit_test(a_policy_has_one_name),
+        cmocka_unit_test(many_pointers_go_out_as_the_whole_document),
         cmocka_unit_test(broken_replies_are_refused),
     };
 
