@@ -387,6 +387,18 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
     return add_history(eq, stream, object, id, hash, now, receipt, err);
 }
 
+int enqueue_history_again(struct enqueue *eq, const char *user, struct sb_span body,
+                          struct sb_now now, struct sb_err *err)
+{
+    struct sb_stream stream = {.class = SB_UP_HISTORY};
+
+    snprintf(stream.name, sizeof(stream.name), "%s", user);
+    sb_buf_clear(&eq->new_fields);
+    sb_buf_clear(&eq->new_text);
+    sb_buf_add_span(&eq->new_text, body);
+    return join_chunk(eq, &stream, SB_SPAN(""), 0, now, NULL, err);
+}
+
 /* The operation as one chunk of its own (ordered streams). */
 static int append_settings(struct enqueue *eq, const struct sb_stream *stream, struct sb_span op_id,
                            uint64_t hash, struct sb_span before, struct sb_now now,

@@ -48,6 +48,11 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
                    struct sb_span id, struct sb_now now, struct enqueue_receipt *receipt,
                    struct sb_err *err);
 
+/* A record as the local history has it (outbox_history_since) goes to the cloud after all: what a
+ * switch held back. Sent twice it is one record there, by its identity. */
+int enqueue_history_again(struct enqueue *eq, const char *user, struct sb_span body,
+                          struct sb_now now, struct sb_err *err);
+
 /* A whole settings document (V2: base from the local state), replacing the local one. Errors as
  * enqueue_record. id: becomes the op_id; "" makes one. */
 int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
