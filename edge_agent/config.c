@@ -10,6 +10,8 @@
 #include "common/certificate.h"
 #include "common/conf_load.h"
 #include "common/instance.h"
+#include "edge_agent/device_id.h"
+#include "edge_agent/vault.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
@@ -22,7 +24,8 @@
 /* Sections in the order a reader wants them. */
 static const struct sb_conf_key keys[] = {
     {"device", "id", SB_CONF_STRING, "", 0, 0, false, false,
-     "this device's name; without it the common name of the certificate"},
+     "this device's name; without it the common name of the certificate, without one `edge_agent "
+     "device-id`"},
 
     {"broker", "url", SB_CONF_STRING, "", 0, 0, false, false,
      "mqtts://host:port; without it everything is kept on the device only"},
@@ -81,7 +84,7 @@ static const struct sb_conf_key keys[] = {
     {"encryption", "key_dir", SB_CONF_PATH, "", 0, 0, false, false,
      "folder with <user>.key files; a user's own goes before key_file"},
     {"encryption", "key", SB_CONF_STRING, "", 0, 0, false, false,
-     "keys, separated by commas, where there is no file"},
+     "keys, separated by commas, instead of key_file"},
 
     {"outbox", "max_bytes", SB_CONF_BYTES, "1G", MIB, 1024 * GIB, false, false,
      "size the outbox may grow to; beyond it new records are refused"},
@@ -151,6 +154,8 @@ static int find_device(const struct sb_conf *conf, struct agent_config *out, str
     if (id[0] == '\0') {
         if (out->cert_file[0] != '\0')
             (void)agent_certificate_cn(out->cert_file, out->device, NULL);
+        else
+            out->derived = device_id_find(out->state_dir, "/", out->device, NULL) == 0;
         return 0;
     }
     if (!sb_device_valid(sb_span_of(id)))
@@ -290,6 +295,44 @@ int agent_config_make_state(const struct agent_config *config, struct sb_err *er
     return rc;
 }
 
+int agent_config_vault(const struct agent_config *config, struct vault **out, struct sb_err *err)
+{
+    const struct vault_config vault = {
+        .users = config->encrypted_users,
+        .key_file = config->encryption_key_file,
+        .key_dir = config->encryption_key_dir,
+        .keys = config->encryption_keys,
+    };
+
+    return vault_new(&vault, out, err);
+}
+
+int agent_config_keep_device(struct agent_config *config, struct sb_err *err)
+{
+    return config->derived ? device_id_keep(config->state_dir, "/", config->device, err) : 0;
+}
+
+/* The broker knows a device with a password by its user name. */
+static int check_derived(const struct agent_config *config, struct sb_err *err)
+{
+    if (!config->derived || config->user[0] == '\0' || strcmp(config->user, config->device) == 0)
+        return 0;
+    return sb_fail(err, SB_ENOT_CONFIGURED,
+                   "not configured: [device] id ([broker] user is '%.64s', this machine's own id "
+                   "%.12s...)",
+                   config->user, config->device);
+}
+
+/* There is no id: says why none could be derived. */
+static int fail_no_device(const struct agent_config *config, struct sb_err *err)
+{
+    char id[DEVICE_ID_LEN + 1];
+    struct sb_err why = {.msg = "there is none in the certificate"};
+
+    (void)device_id_find(config->state_dir, "/", id, &why);
+    return sb_fail(err, SB_ENOT_CONFIGURED, "not configured: [device] id: %.200s", why.msg);
+}
+
 int agent_config_ready(const struct agent_config *config, struct sb_err *err)
 {
     char cn[SB_NAME_MAX + 1];
@@ -309,10 +352,7 @@ int agent_config_ready(const struct agent_config *config, struct sb_err *err)
                            "[device] id is '%s', but the certificate's common name is '%s'",
                            config->device, cn);
     }
-    if (config->device[0] == '\0')
-        return sb_fail(err, SB_ENOT_CONFIGURED,
-                       "not configured: [device] id (or a certificate in [broker] cert_file)");
-    return 0;
+    return config->device[0] != '\0' ? check_derived(config, err) : fail_no_device(config, err);
 }
 
 /* ---- reload ---- */

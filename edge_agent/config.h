@@ -8,6 +8,8 @@
 #include "common/log.h"
 #include "edge_agent/enqueue.h"
 
+struct vault;
+
 /* edge_agent's configuration: the key table, where its files are, and the values as a struct. */
 
 #define AGENT_CONFIG_FILE "/etc/sb/agent.conf"
@@ -22,7 +24,8 @@ int agent_conf_load(struct sb_conf *conf, const char *file, char *const *environ
 
 /* Durations in ms. Texts are borrowed from the sb_conf, "" = unset. */
 struct agent_config {
-    char device[SB_NAME_MAX + 1]; /* "" = neither set nor in the certificate */
+    char device[SB_NAME_MAX + 1]; /* "" = nothing gives it one */
+    bool derived;                 /* neither set nor in a certificate: device_id.h made it */
     const char *url, *ca_file, *cert_file, *key_file, *user, *password_file;
     int64_t keepalive, session_expiry, connect_timeout, flap_wait;
 
@@ -56,13 +59,22 @@ struct agent_config {
 };
 
 /* Checks what the key table cannot (names, pairs of values) and works out the defaults that depend
- * on the place: the state folder, the device id from the certificate. An unreadable certificate is
- * no error here: what needs an identity says so by agent_config_ready. */
+ * on the place: the state folder; the device id from the certificate, or where there is none the
+ * derived one (device_id.h), which is not kept yet. An unreadable certificate, or no way to derive
+ * an id, is no error here: what needs an identity says so by agent_config_ready. */
 int agent_config_from(const struct sb_conf *conf, struct agent_config *out, struct sb_err *err);
 
 /* Makes the state folder where it is missing: the owner's alone, or with [agent] socket_group also
  * to be passed through (not listed) by that group, because the socket lies in it. */
 int agent_config_make_state(const struct agent_config *config, struct sb_err *err);
+
+/* Keeps a derived device id in the state folder (there by agent_config_make_state), so that it is
+ * this device's for good; config->device is the kept one then. Nothing where it is not derived.
+ * Errors of device_id_keep. */
+int agent_config_keep_device(struct agent_config *config, struct sb_err *err);
+
+/* What [encryption] says, as a vault. SB_ECONFIG as vault_new. */
+int agent_config_vault(const struct agent_config *config, struct vault **out, struct sb_err *err);
 
 /* Can the daemon run with it? SB_ENOT_CONFIGURED "not configured: [broker] url", or the certificate
  * files' own error. */

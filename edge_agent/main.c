@@ -1,6 +1,7 @@
 /* edge_agent: the verbs of its command line. The data path begins in enqueue.c (stage 1). */
 #include "edge_agent/cli/agent_cli.h"
 #include "common/mqtt_link.h"
+#include "edge_agent/vault.h"
 
 static const struct sb_cli_verb verbs[] = {
     {.name = "run",
@@ -103,6 +104,19 @@ static const struct sb_cli_verb verbs[] = {
      .help = dead_help,
      .options = dead_options,
      .run = cmd_dead_drop},
+    {.name = "key generate",
+     .arguments = "",
+     .no_config = true,
+     .summary = "make a key for encrypted users",
+     .help = key_help,
+     .options = key_generate_options,
+     .run = cmd_key_generate},
+    {.name = "device-id",
+     .arguments = "",
+     .json = true,
+     .summary = "print the identity worked out from this machine",
+     .help = device_id_help,
+     .run = cmd_device_id},
     SB_CLI_CONFIG_VERBS,
 };
 
@@ -121,12 +135,25 @@ static int check_broker(const struct agent_config *config, struct sb_err *err)
     return rc == 0 ? sb_mqtt_config_check(&mqtt, err) : rc;
 }
 
+static int check_encryption(const struct agent_config *config, struct sb_err *err)
+{
+    struct vault *vault;
+    int rc = agent_config_vault(config, &vault, err);
+
+    if (rc == 0)
+        rc = vault_check(vault, err);
+    vault_free(vault);
+    return rc;
+}
+
 /* Without a broker it is good too: then records are kept. */
 static int check_config(const struct sb_conf *conf, struct sb_err *err)
 {
     struct agent_config config;
     int rc = agent_config_from(conf, &config, err);
 
+    if (rc == 0)
+        rc = check_encryption(&config, err);
     return rc == 0 && config.url[0] != '\0' ? check_broker(&config, err) : rc;
 }
 

@@ -264,12 +264,11 @@ int vault_open(const struct vault *vault, struct sb_span token, const struct sb_
 
 static struct sb_seal seal_of(const struct documents_clear *clear)
 {
-    struct sb_stream stream;
+    bool settings = strcmp(clear->name.table, SB_TABLE_SETTINGS) == 0;
 
-    document_stream(&clear->name, &stream);
     return (struct sb_seal){
         .user = sb_span_of(clear->name.user),
-        .stream = stream.class,
+        .stream = settings ? SB_UP_SETTINGS : SB_UP_RECORDS,
         .table = sb_span_of(clear->name.table),
         .id = sb_span_of(clear->name.id),
         .device = sb_span_of(clear->device),

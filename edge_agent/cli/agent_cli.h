@@ -21,12 +21,14 @@ int cmd_dead_show(struct sb_cli *cli);
 int cmd_dead_retry(struct sb_cli *cli);
 int cmd_dead_drop(struct sb_cli *cli);
 int cmd_flush(struct sb_cli *cli);
+int cmd_key_generate(struct sb_cli *cli);
+int cmd_device_id(struct sb_cli *cli);
 
 extern const struct sb_cli_option put_options[], import_options_list[], settings_get_options[],
     settings_put_options[], settings_restore_options[], queue_options[], dead_options[],
-    flush_options[];
+    flush_options[], key_generate_options[];
 extern const char put_help[], import_help[], settings_help[], status_help[], dead_help[],
-    flush_help[], run_help[];
+    flush_help[], run_help[], key_help[], device_id_help[];
 
 /* The configuration as a struct; 0, or the exit status of what it has said on standard error. */
 int agent_cli_config(struct sb_cli *cli, struct agent_config *config);

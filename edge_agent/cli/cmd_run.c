@@ -17,6 +17,9 @@ int cmd_run(struct sb_cli *cli)
     if (status != 0)
         return status;
     sb_log_init("edge_agent", config.log_level, config.log_json);
+    if (config.derived &&
+        (agent_config_make_state(&config, &err) < 0 || agent_config_keep_device(&config, &err) < 0))
+        return agent_cli_fail(cli, &err);
     if (agent_run(&config, &err) == 0)
         return 0;
     return agent_cli_fail(cli, &err);

@@ -119,7 +119,6 @@ static void the_defaults_are_valid(void **state)
     assert_int_equal(config.retry_max, 1800000);
     assert_int_equal(config.collect_interval, 10000);
     assert_int_equal(config.session_expiry, 604800000);
-    assert_string_equal(config.device, "");
 }
 
 static void the_sample_is_a_valid_file(void **state)
@@ -253,6 +252,68 @@ static void the_device_is_the_certificates_name(void **state)
     assert_non_null(strstr(err.msg, "edge-001"));
 }
 
+#define KEPT_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void write_kept_id(const char *text)
+{
+    FILE *file = fopen(path_of("device-id"), "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void without_name_and_certificate_it_is_the_derived_id(void **state)
+{
+    (void)state;
+    write_kept_id(KEPT_ID "\n");
+    set_path("agent.state_dir", "");
+    set("broker.url=mqtt://localhost:1883");
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_string_equal(config.device, KEPT_ID);
+    assert_true(config.derived);
+    assert_int_equal(agent_config_ready(&config, &err), 0);
+    assert_int_equal(agent_config_keep_device(&config, &err), 0);
+    assert_string_equal(config.device, KEPT_ID);
+
+    /* the broker knows it by another name: one of the two is a mistake */
+    set("broker.user=edge-001");
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_int_equal(agent_config_ready(&config, &err), -(int)SB_ENOT_CONFIGURED);
+    assert_non_null(strstr(err.msg, "edge-001"));
+    set("broker.user=" KEPT_ID);
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_int_equal(agent_config_ready(&config, &err), 0);
+
+    /* a name goes before it, and so does a certificate, even one that cannot be read */
+    set("device.id=edge-1");
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_string_equal(config.device, "edge-1");
+    assert_false(config.derived);
+    set("device.id=");
+    set_path("broker.cert_file", "none.pem");
+    set_path("broker.key_file", "none.key");
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_string_equal(config.device, "");
+    assert_false(config.derived);
+    unlink(path_of("device-id"));
+}
+
+static void a_kept_id_that_cannot_be_read_is_not_replaced(void **state)
+{
+    (void)state;
+    write_kept_id("edge-001\n");
+    set_path("agent.state_dir", "");
+    set("broker.url=mqtt://localhost:1883");
+    assert_int_equal(agent_config_from(conf, &config, &err), 0);
+    assert_string_equal(config.device, "");
+    assert_int_equal(agent_config_ready(&config, &err), -(int)SB_ENOT_CONFIGURED);
+    assert_non_null(strstr(err.msg, "[device] id"));
+    assert_non_null(strstr(err.msg, "no device id in it"));
+    assert_int_equal(agent_config_keep_device(&config, &err), 0); /* nothing to keep */
+    unlink(path_of("device-id"));
+}
+
 static void a_certificate_of_an_operator_is_no_device(void **state)
 {
     char cn[SB_NAME_MAX + 1];
@@ -277,9 +338,6 @@ static void without_a_broker_it_says_so(void **state)
     assert_string_equal(err.msg, "not configured: [broker] url");
     assert_int_equal(sb_exit_status(err.code), 6);
     set("broker.url=mqtt://localhost:1883");
-    assert_int_equal(agent_config_from(conf, &config, &err), 0);
-    assert_int_equal(agent_config_ready(&config, &err), -(int)SB_ENOT_CONFIGURED);
-    assert_non_null(strstr(err.msg, "[device] id"));
     set("device.id=edge-1");
     assert_int_equal(agent_config_from(conf, &config, &err), 0);
     assert_int_equal(agent_config_ready(&config, &err), 0);
@@ -320,6 +378,8 @@ int main(void)
         TEST(unknown_keys_name_the_nearest),
         TEST(wrong_values_are_named),
         TEST(the_device_is_the_certificates_name),
+        TEST(without_name_and_certificate_it_is_the_derived_id),
+        TEST(a_kept_id_that_cannot_be_read_is_not_replaced),
         TEST(a_certificate_of_an_operator_is_no_device),
         TEST(without_a_broker_it_says_so),
         TEST(the_state_folder_follows_the_place),
