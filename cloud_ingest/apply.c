@@ -1,5 +1,6 @@
 #include "apply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,13 +10,14 @@
 #include "text.h"
 
 void apply_init(struct apply *a, struct store *store, struct stream_cache *cache,
-                const struct mapping_set *mappings, struct events *events,
-                const struct ingest_config *config)
+                const struct mapping_set *mappings, const struct tables *tables,
+                struct events *events, const struct ingest_config *config)
 {
     *a = (struct apply){
         .store = store,
         .cache = cache,
         .mappings = mappings,
+        .tables = tables,
         .events = events,
         .config = config,
     };
@@ -25,6 +27,8 @@ void apply_fini(struct apply *a)
 {
     apply_sensors_fini(a);
     apply_history_fini(a);
+    apply_documents_fini(a);
+    written_free(&a->written);
     sb_buf_free(&a->members);
     free(a->outcome);
 }
@@ -355,7 +359,7 @@ static int may_write(struct apply *a, enum sb_code *code, struct sb_err *err)
         rc = apply_admit(a, batch->device, code, err);
     if (rc != 0 || *code != SB_OK)
         return rc;
-    if (batch->stream.class == SB_UP_RECORDS || batch->stream.class == SB_UP_LIBRARY)
+    if (batch->stream.class == SB_UP_LIBRARY)
         *code = SB_EUNKNOWN_TABLE;
     else if (sb_class_has_user(batch->stream.class))
         rc = store_bound(a->store, batch->device, batch->stream.name, &bound, err);
@@ -384,14 +388,28 @@ static int dispatch(struct apply *a, struct stream_state *own, struct sb_err *er
     case SB_UP_HISTORY:
         return apply_history(a, own, err);
     case SB_UP_SETTINGS:
-        return apply_settings(a, own, err);
     case SB_UP_RECORDS:
+        return apply_documents(a, own, err);
     case SB_UP_LIBRARY:
     case SB_UP_CTL:
     case SB_UP_CLASSES:
         break;
     }
     return sb_fail(err, SB_EINTERNAL, "a batch of a class that is not served");
+}
+
+/* A table that nobody declared parks the stream, as a whole and with its name, until an operator
+ * declares it: what was made for it is not lost and stays in order. */
+static bool know_tables(struct apply *a, struct sb_reply *reply)
+{
+    char unknown[SB_NAME_MAX + 1], reason[SB_REASON_MAX];
+
+    if (a->batch->form != SB_FORM_RECORDS || !sb_class_ordered(a->batch->stream.class) ||
+        apply_documents_read(a, unknown))
+        return true;
+    snprintf(reason, sizeof(reason), "no table %s is declared here", unknown);
+    apply_retry(reply, SB_EUNKNOWN_TABLE, reason);
+    return false;
 }
 
 static int find_stream(struct apply *a, struct stream_state **own, struct sb_err *err)
@@ -472,6 +490,8 @@ int apply_batch(struct apply *a, const struct sb_batch *batch, struct sb_reply *
         apply_retry(reply, code, apply_reason(code));
         return 0;
     }
+    if (!know_tables(a, reply))
+        return 0;
     rc = find_stream(a, &own, &why);
     if (rc == -SB_ELIMIT) {
         apply_retry(reply, SB_ELIMIT, why.msg);

@@ -8,6 +8,7 @@
 #include "events.h"
 #include "ingest.h"
 #include "stream_cache.h"
+#include "tables.h"
 #include "written.h"
 
 /* Stage 6: one decoded batch inside the open transaction becomes rows and a reply. What a batch may
@@ -36,7 +37,8 @@ struct plan_slot {
     struct plan plan;
 };
 
-struct command; /* a record of command history: apply_history.c */
+struct command;    /* a record of command history: apply_history.c */
+struct apply_work; /* operations on documents: apply_documents.c */
 
 struct apply {
     /* set once */
@@ -45,6 +47,7 @@ struct apply {
     const struct mapping_set *mappings; /* may be NULL */
     struct events *events;
     const struct ingest_config *config;
+    const struct tables *tables;
 
     /* per transaction */
     struct sb_now now;
@@ -74,11 +77,14 @@ struct apply {
 
     /* history */
     struct command *command;
+
+    /* settings and records */
+    struct apply_work *work;
 };
 
 void apply_init(struct apply *a, struct store *store, struct stream_cache *cache,
-                const struct mapping_set *mappings, struct events *events,
-                const struct ingest_config *config);
+                const struct mapping_set *mappings, const struct tables *tables,
+                struct events *events, const struct ingest_config *config);
 void apply_fini(struct apply *a);
 
 /* Decides the batch. reply is filled but for boot and commit; *decided says that something was
@@ -97,6 +103,13 @@ void apply_reply_head(struct sb_reply *reply, const struct sb_batch *batch, stru
 
 /* Registers an unknown device; *code = SB_OK, or why it may not write (revoked, unauthorized). */
 int apply_admit(struct apply *a, const char *device, enum sb_code *code, struct sb_err *err);
+
+/* ---- documents, also for requests ---- */
+
+/* Makes a document's stamps what replies and answers tell of them: all that are kept, or the
+ * highest one for the whole document, where the table's policy is latest and the document is not
+ * encrypted; else none. table may be NULL. */
+void apply_tell_stamps(const struct table *table, struct document_row *row);
 
 /* ---- operators (apply_operator.c) ---- */
 
@@ -126,11 +139,16 @@ struct losing_edit {
     struct sb_span base;      /* as it came, "" = null */
     struct sb_span submitted; /* "" = a deletion */
 };
+/* The document that the edit was made on. *known = false when the cloud does not know it (any
+ * more); text is cleared first, empty: absent. */
+int apply_base_document(struct apply *a, const struct losing_edit *edit, bool *known,
+                        struct sb_buf *text, struct sb_err *err);
+
 /* V8 for the choice "local": what the document in force becomes when the members that the edit
  * changed against its base document are set again on it. result is cleared first and empty for
- * absent; *same = that is what is in force already. SB_EBASE_UNKNOWN when the base document is not
- * known here (then only server or merge is left), SB_EBAD_VALUE where one of the texts is
- * encrypted. Writes nothing. */
+ * absent; *same = it is what is in force already. SB_EBASE_UNKNOWN when the base document is not
+ * known (then only server or merge is left), SB_EBAD_VALUE where one of the texts is encrypted.
+ * Writes nothing. */
 int apply_set_again(struct apply *a, const struct losing_edit *edit, struct sb_buf *result,
                     bool *same, struct sb_err *err);
 
@@ -157,14 +175,19 @@ void apply_event(struct apply *a, enum event_kind kind, uint64_t seq, const char
 /* ---- the classes ---- */
 int apply_sensors(struct apply *a, struct stream_state *own, struct sb_err *err);
 int apply_history(struct apply *a, struct stream_state *own, struct sb_err *err);
-int apply_settings(struct apply *a, struct stream_state *own, struct sb_err *err);
+int apply_documents(struct apply *a, struct stream_state *own, struct sb_err *err);
 int apply_hole(struct apply *a, struct stream_state *own, struct sb_err *err);
 
 /* An optional hlc member, clamped where a clock runs ahead; 0 = none. */
 int apply_hlc(const struct apply *a, const struct sb_json_field *field, uint64_t *hlc,
               struct sb_err *err);
 
+/* Reads the operations of the batch, before apply_documents. False with the name of a table that is
+ * not declared here: nothing of the batch may be decided. */
+bool apply_documents_read(struct apply *a, char unknown[SB_NAME_MAX + 1]);
+
 void apply_sensors_fini(struct apply *a);
 void apply_history_fini(struct apply *a);
+void apply_documents_fini(struct apply *a);
 
 #endif

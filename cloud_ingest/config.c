@@ -77,12 +77,26 @@ static const struct sb_conf_key keys[] = {
     {"store", "busy_timeout", SB_CONF_MS, "1s", 0, SECOND, false, false,
      "longest wait for another process that writes; devices are told to wait after it"},
 
-    {"settings", "policy", SB_CONF_STRING, "manual", 0, 0, false, false,
-     "where two devices changed the same document: manual (a conflict on both ends) or local "
-     "(what was sent wins)"},
+    {"settings", "policy", SB_CONF_STRING, "merge", 0, 0, false, false,
+     "where two devices changed the same place: merge (a conflict for people), latest (the newer "
+     "edit wins), server (the first to arrive), local (the last to arrive) or manual (nothing is "
+     "merged)"},
+
+    {"records", "tables", SB_CONF_STRING,
+     "projects, platform_accounts, contents, publications, skill, task, agent, tool, preferences, "
+     "persona, learning_progress, memory",
+     0, 0, false, false,
+     "tables that devices may keep documents in, separated by commas; what comes for another one "
+     "waits on the device"},
+    {"records", "policy", SB_CONF_STRING, "merge", 0, 0, false, false,
+     "as [settings] policy, for tables whose mapping file says nothing"},
+    {"records", "tombstone_days", SB_CONF_INT, "365", 0, 36500, false, false,
+     "how long a deleted document is remembered; a device that was away for longer pulls "
+     "everything anew (0: for ever)"},
 
     {"mappings", "dir", SB_CONF_PATH, "", 0, 0, false, false,
-     "folder of the sensor types, <type>.json; the installed ones unless set"},
+     "folder of the mapping files, <type>.json for readings and <table>.json for records; the "
+     "installed ones unless set"},
 
     {"limits", "max_batch_bytes", SB_CONF_BYTES, "128K", KIB, 4 * MIB, false, false,
      "largest batch that devices are told to send, compressed"},
@@ -205,6 +219,52 @@ int cloud_config_mappings(const struct cloud_config *config, struct mapping_set 
     return 0;
 }
 
+/* ---- tables ---- */
+
+/* "a, b c": names between commas and white space. */
+static int declare_tables(const struct cloud_config *config, struct tables *tables,
+                          struct sb_err *err)
+{
+    static const char between[] = ", \t";
+    const char *at = config->tables;
+    char name[SB_NAME_MAX + 16];
+    int rc = tables_declare(tables, SB_TABLE_SETTINGS, config->settings_policy, err);
+
+    for (at += strspn(at, between); rc == 0 && *at != '\0'; at += strspn(at, between)) {
+        size_t len = strcspn(at, between);
+
+        snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1),
+                 at);
+        at += len;
+        if (strcmp(name, SB_TABLE_SETTINGS) == 0)
+            rc = sb_fail(err, SB_ECONFIG, "table settings: it is always there");
+        else
+            rc = tables_declare(tables, name, config->records_policy, err);
+    }
+    if (rc != 0)
+        sb_err_prefix(err, "[records] tables");
+    return rc;
+}
+
+int cloud_config_tables(const struct cloud_config *config, struct tables **out, struct sb_err *err)
+{
+    struct tables *tables = tables_new();
+    struct sb_err own = {0};
+    int rc = declare_tables(config, tables, &own);
+
+    if (rc == 0) {
+        rc = tables_load(tables, config->mappings_dir, &own);
+        if (rc == -(int)SB_ENOT_FOUND) /* cloud_config_mappings says what that means */
+            rc = 0;
+    }
+    if (rc != 0) {
+        tables_free(tables);
+        return sb_fail(err, own.code, "%s", own.msg);
+    }
+    *out = tables;
+    return 0;
+}
+
 /* ---- values ---- */
 
 static void read_broker(const struct sb_conf *conf, struct cloud_config *out)
@@ -240,17 +300,33 @@ static void read_ingest(const struct sb_conf *conf, struct cloud_config *out)
     out->socket_group = sb_conf_str(conf, "ingest", "socket_group");
 }
 
-static int read_policy(const struct sb_conf *conf, struct cloud_config *out, struct sb_err *err)
+static int read_policy(const struct sb_conf *conf, const char *section, enum sb_policy *policy,
+                       struct sb_err *err)
 {
-    const char *policy = sb_conf_str(conf, "settings", "policy");
+    const char *name = sb_conf_str(conf, section, "policy");
 
-    if (strcmp(policy, "manual") == 0)
-        out->ingest.settings_policy = POLICY_MANUAL;
-    else if (strcmp(policy, "local") == 0)
-        out->ingest.settings_policy = POLICY_LOCAL;
-    else
-        return sb_fail(err, SB_ECONFIG, "[settings] policy '%.32s': not manual or local", policy);
-    return 0;
+    if (sb_policy_parse(sb_span_of(name), policy))
+        return 0;
+    return sb_fail(err, SB_ECONFIG,
+                   "[%s] policy '%.32s': not merge, latest, server, local or manual", section,
+                   name);
+}
+
+static int read_records(const struct sb_conf *conf, struct cloud_config *out, struct sb_err *err)
+{
+    struct tables *tables;
+    int rc = read_policy(conf, "settings", &out->settings_policy, err);
+
+    out->tables = sb_conf_str(conf, "records", "tables");
+    out->ingest.tombstone_ms = sb_conf_int(conf, "records", "tombstone_days") * DAY;
+    if (rc == 0)
+        rc = read_policy(conf, "records", &out->records_policy, err);
+    if (rc != 0)
+        return rc;
+    tables = tables_new(); /* the names are checked with everything else */
+    rc = declare_tables(out, tables, err);
+    tables_free(tables);
+    return rc;
 }
 
 static void read_store(const struct sb_conf *conf, struct cloud_config *out)
@@ -273,7 +349,7 @@ int cloud_config_from(const struct sb_conf *conf, struct cloud_config *out, stru
     find_mappings(conf, out);
     rc = find_paths(conf, out, err);
     if (rc == 0)
-        rc = read_policy(conf, out, err);
+        rc = read_records(conf, out, err);
     if (rc == 0)
         rc = sb_conf_check_broker(conf, err);
     if (rc == 0)

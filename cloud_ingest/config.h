@@ -35,6 +35,9 @@ struct cloud_config {
 
     int64_t cache_bytes, store_max_bytes, busy_timeout;
 
+    const char *tables; /* of records, as written */
+    enum sb_policy settings_policy, records_policy;
+
     char mappings_dir[PATH_MAX];
     bool mappings_given; /* by [mappings] dir; else the folder need not exist */
 
@@ -54,6 +57,10 @@ int cloud_config_ready(const struct cloud_config *config, struct sb_err *err);
  * The caller frees *out with mapping_set_free. */
 int cloud_config_mappings(const struct cloud_config *config, struct mapping_set **out,
                           struct sb_err *err);
+
+/* The tables of documents with their policies: the declared ones, and what their mapping files say
+ * of them. ingest.tables is left to the caller, who frees *out with tables_free. */
+int cloud_config_tables(const struct cloud_config *config, struct tables **out, struct sb_err *err);
 
 /* The <n> of "_ingest-<n>"; false for another name. */
 bool cloud_ingest_number(const char *cn, unsigned *n);

@@ -52,11 +52,13 @@ static int open_store(struct daemon *d, struct sb_now now, struct sb_err *err)
                                     .page_limit = config->store_max_bytes / CLOUD_PAGE_BYTES,
                                     .existing = d->store_replaced,
                                     .mappings = d->mappings};
+    struct ingest_config ingest = config->ingest;
     int rc = store_open(config->store_path, &options, &d->store, err);
 
+    ingest.tables = d->tables;
     if (rc == 0)
-        rc = ingest_new(&config->ingest, d->store, d->mappings, sb_mqtt_link_get(d->mqtt), &d->rng,
-                        now, &d->ingest, err);
+        rc = ingest_new(&ingest, d->store, d->mappings, sb_mqtt_link_get(d->mqtt), &d->rng, now,
+                        &d->ingest, err);
     if (rc != 0)
         close_store(d);
     return rc;
@@ -281,6 +283,8 @@ static int turn(struct daemon *d, struct sb_err *err)
     if (rc == 0 && d->ingest != NULL) {
         now = sb_clock_now();
         rc = ingest_flush(d->ingest, now, err);
+        if (rc == 0 && sb_mailbox_waiting(d->box) == 0)
+            ingest_tidy(d->ingest, now);
         set_will(d, now);
         log_dropped(d, now);
     }
@@ -335,6 +339,8 @@ static int start(struct daemon *d, struct sb_err *err)
     if (rc == 0)
         rc = cloud_config_mappings(config, &d->mappings, err);
     if (rc == 0)
+        rc = cloud_config_tables(config, &d->tables, err);
+    if (rc == 0)
         rc = sb_loop_new(&d->loop, err);
     if (rc != 0)
         return rc;
@@ -362,6 +368,7 @@ static void stop(struct daemon *d, bool graceful)
     sb_mailbox_free(d->box);
     sb_loop_free(d->loop);
     mapping_set_free(d->mappings);
+    tables_free(d->tables);
     fleet_free(d->fleet);
     if (d->lock_fd >= 0)
         close(d->lock_fd);
@@ -385,8 +392,9 @@ int daemon_run(const struct cloud_config *config, const struct daemon_hooks *hoo
     d.backoff.flap_ms = config->flap_wait;
     rc = start(&d, err);
     if (rc == 0) {
-        log_info("started version=%s n=%u mappings=%zu state=%s", SB_VERSION, config->ingest.n,
-                 mapping_set_count(d.mappings), config->state_dir);
+        log_info("started version=%s n=%u mappings=%zu tables=%zu state=%s", SB_VERSION,
+                 config->ingest.n, mapping_set_count(d.mappings), tables_count(d.tables),
+                 config->state_dir);
         rc = run_loop(&d, err);
         if (rc == 0)
             say_goodbye(&d);

@@ -26,6 +26,7 @@ struct daemon {
     struct sb_mqtt_link *mqtt;
     struct sb_backoff backoff;
     struct mapping_set *mappings;
+    struct tables *tables;
     struct fleet *fleet;
 
     /* NULL while the database cannot be used */

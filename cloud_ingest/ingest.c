@@ -28,6 +28,8 @@ struct ingest {
     struct consumer *consumer;
     struct group *group;
     struct apply apply;
+    struct tables *own_tables; /* where the configuration gives none */
+    int64_t tidy_due_ms;       /* monotonic */
     struct sb_now now;
     bool up;
     bool presence_due;
@@ -41,7 +43,7 @@ void ingest_config_default(struct ingest_config *config)
     *config = (struct ingest_config){
         .n = 1,
         .auto_register = true,
-        .settings_policy = POLICY_MANUAL,
+        .tombstone_ms = INT64_C(365) * 86400 * 1000,
         .limits =
             {
                 .max_batch_bytes = SB_BATCH_MAX_BYTES,
@@ -286,6 +288,7 @@ static int on_begin(void *ctx, struct sb_err *err)
     ingest->apply.now_ms = ingest->now.wall_us / 1000;
     ingest->apply.boot = ingest->boots.id;
     ingest->apply.tally = (struct ingest_counters){0};
+    written_clear(&ingest->apply.written);
     return rc == 0 ? stream_cache_begin(ingest->cache, err) : rc;
 }
 
@@ -421,7 +424,10 @@ int ingest_new(const struct ingest_config *config, struct store *store,
     ingest->consumer = consumer_new(&config->limits);
     ingest->group =
         group_new(config->group_rows, config->group_bytes, config->group_ms, &hooks, ingest);
-    apply_init(&ingest->apply, store, ingest->cache, mappings, ingest->events, &ingest->config);
+    if (config->tables == NULL)
+        ingest->config.tables = ingest->own_tables = tables_new();
+    apply_init(&ingest->apply, store, ingest->cache, mappings, ingest->config.tables,
+               ingest->events, &ingest->config);
     *out = ingest;
     return 0;
 }
@@ -431,6 +437,7 @@ void ingest_free(struct ingest *ingest)
     if (ingest == NULL)
         return;
     apply_fini(&ingest->apply);
+    tables_free(ingest->own_tables);
     group_free(ingest->group);
     consumer_free(ingest->consumer);
     events_free(ingest->events);
@@ -495,6 +502,50 @@ int ingest_flush(struct ingest *ingest, struct sb_now now, struct sb_err *err)
     if (ingest->damaged)
         return sb_fail(err, SB_ECORRUPT, "the database is damaged");
     return 0;
+}
+
+/* ---- quiet moments ---- */
+
+static int purge_slice(struct ingest *ingest, int *gone, struct sb_err *err)
+{
+    int64_t now_ms = ingest->now.wall_us / 1000;
+    uint64_t commit;
+    int rc = store_begin(ingest->store, err);
+
+    if (rc != 0)
+        return rc;
+    rc = store_tombstones_purge(ingest->store, now_ms - ingest->config.tombstone_ms,
+                                LIMIT_PURGE_SLICE, gone, err);
+    if (rc == 0 && *gone > 0) /* only in the database that this process writes to */
+        rc = commit_number(ingest, &commit, err);
+    if (rc == 0)
+        rc = store_commit(ingest->store, err);
+    if (rc == 0) {
+        boots_committed(&ingest->boots);
+        return 0;
+    }
+    store_rollback(ingest->store);
+    boots_undone(&ingest->boots);
+    return rc;
+}
+
+void ingest_tidy(struct ingest *ingest, struct sb_now now)
+{
+    struct sb_err err;
+    int gone = 0, rc;
+
+    if (ingest->config.tombstone_ms <= 0 || now.mono_ms < ingest->tidy_due_ms ||
+        group_waiting(ingest->group) > 0)
+        return;
+    ingest->now = now;
+    rc = purge_slice(ingest, &gone, &err);
+    ingest->tidy_due_ms =
+        now.mono_ms +
+        (rc == 0 && gone == LIMIT_PURGE_SLICE ? LIMIT_PURGE_REST_MS : LIMIT_PURGE_LOOK_MS);
+    if (rc != 0)
+        sb_log_err("old tombstones stay for now", &err);
+    else
+        ingest->counters.tombstones += (uint64_t)gone;
 }
 
 int64_t ingest_deadline(const struct ingest *ingest)

@@ -8,26 +8,22 @@
 #include "common/rng.h"
 #include "mapping.h"
 #include "store.h"
+#include "tables.h"
 
 /* The ingest's core: messages in, one transaction per group, replies out after COMMIT returned.
  * One owner thread; no I/O but the store and the link; time and chance are passed in. */
 
-/* What is done where versions of a document differ (DESIGN section 6). */
-enum ingest_policy {
-    POLICY_MANUAL, /* a conflict record on both ends */
-    POLICY_LOCAL   /* what was submitted wins, where the base is known */
-};
-
 struct ingest_config {
-    unsigned n;         /* sb/v1/ingest/<n> */
-    bool auto_register; /* devices are added at their first hello or valid batch */
-    enum ingest_policy settings_policy;
-    struct sb_limits limits; /* told in the welcome and in the presence */
-    size_t group_rows;       /* records of one transaction */
-    size_t group_bytes;      /* payload bytes waiting for one */
-    int64_t group_ms;        /* how long the first message waits for others; 0: not at all */
-    size_t reply_bytes;      /* JSON of one reply; the broker's packet limit lowers it */
-    size_t page_bytes;       /* JSON of one part of a welcome */
+    unsigned n;                  /* sb/v1/ingest/<n> */
+    bool auto_register;          /* devices are added at their first hello or valid batch */
+    const struct tables *tables; /* must outlive the ingest; NULL: settings alone, merged */
+    int64_t tombstone_ms;        /* how long a deleted document is remembered, 0: for ever */
+    struct sb_limits limits;     /* told in the welcome and in the presence */
+    size_t group_rows;           /* records of one transaction */
+    size_t group_bytes;          /* payload bytes waiting for one */
+    int64_t group_ms;            /* how long the first message waits for others; 0: not at all */
+    size_t reply_bytes;          /* JSON of one reply; the broker's packet limit lowers it */
+    size_t page_bytes;           /* JSON of one part of a welcome */
     int gzip_level;
     /* Seam of the simulator and of tests, may be NULL: a code (SB_EBUSY, SB_EINTERNAL) to answer
      * the batch with instead of looking at it, 0 to go on. */
@@ -45,7 +41,8 @@ struct ingest_counters {
     uint64_t retries; /* batches answered retry, of any code */
     uint64_t commits, commit_failures, reruns, groups_largest;
     uint64_t replies, replies_dropped, events, events_suppressed;
-    uint64_t new_boots; /* boot ids taken because the database was another one */
+    uint64_t tombstones; /* removed because they were old */
+    uint64_t new_boots;  /* boot ids taken because the database was another one */
     uint64_t cache_hits, cache_misses;
     uint64_t waiting_messages, waiting_replies; /* gauges */
 };
@@ -66,6 +63,11 @@ void ingest_event(struct ingest *ingest, const struct sb_link_event *event, stru
 /* Commits what waits and sends the replies: call it when the mailbox is empty, and at the deadline.
  * 0, or -SB_ECORRUPT when the database is damaged and the process should end. */
 int ingest_flush(struct ingest *ingest, struct sb_now now, struct sb_err *err);
+
+/* Work that waits for a quiet moment: one slice of old tombstones (LIMIT_PURGE_SLICE), in a
+ * transaction of its own. Does nothing before it is due or while messages wait; call it after every
+ * flush. Failures are logged and tried again later. */
+void ingest_tidy(struct ingest *ingest, struct sb_now now);
 
 /* When ingest_flush wants to be called at the latest (monotonic ms), INT64_MAX = never. */
 int64_t ingest_deadline(const struct ingest *ingest);

@@ -33,6 +33,15 @@
 #define LIMIT_EVENT_KEYS       1024       /* (device, kind) pairs whose rate is watched */
 #define LIMIT_PLANS            32         /* field lists whose mapping is remembered */
 #define LIMIT_INSERTS          8          /* prepared inserts per sensor type */
+#define LIMIT_WRITTEN          1024       /* (user, table, author) of one transaction to tell of */
+
+/* of the configuration */
+#define LIMIT_TABLES 64 /* of records, all named in every welcome */
+
+/* when nothing else is to be done */
+#define LIMIT_PURGE_SLICE   200    /* tombstones removed in one transaction */
+#define LIMIT_PURGE_REST_MS 1000   /* between two slices */
+#define LIMIT_PURGE_LOOK_MS 600000 /* until it is looked again when there were fewer */
 
 /* events to operators, per device and kind */
 #define LIMIT_EVENT_BURST   10    /* at once */

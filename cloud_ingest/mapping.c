@@ -1,16 +1,10 @@
 #include "mapping.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define MAPPING_FILE_MAX 262144
+#include "mapping_files.h"
 
 static const struct {
     enum column_type type;
@@ -119,74 +113,19 @@ int mapping_set_add(struct mapping_set *set, struct sb_span text, struct sb_err 
 
 /* ---- files ---- */
 
-static int read_file(const char *path, struct sb_buf *out, struct sb_err *err)
+static int take_file(void *ctx, const char *stem, struct sb_span text, struct sb_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = -1;
+    struct mapping_set *set = ctx;
+    int rc = mapping_set_add(set, text, err);
 
-    if (fd < 0)
-        return sb_fail_errno(err, errno, "%s", path);
-    while (out->len <= MAPPING_FILE_MAX) {
-        sb_buf_reserve(out, 65536);
-        got = read(fd, out->data + out->len, 65536);
-        if (got <= 0)
-            break;
-        out->len += (size_t)got;
-    }
-    close(fd);
-    if (got < 0)
-        return sb_fail_errno(err, errno, "%s", path);
-    if (out->len > MAPPING_FILE_MAX)
-        return sb_fail(err, SB_ECONFIG, "%s: more than %d bytes", path, MAPPING_FILE_MAX);
-    return 0;
-}
-
-static int load_file(struct mapping_set *set, const char *folder, const char *name,
-                     struct sb_err *err)
-{
-    size_t stem = strlen(name) - strlen(".json");
-    struct sb_buf path = {0}, text = {0};
-    int rc;
-
-    sb_buf_add_fmt(&path, "%s/%s", folder, name);
-    rc = read_file(path.data, &text, err);
-    if (rc != 0)
-        goto free_buffers;
-    rc = mapping_set_add(set, sb_buf_span(&text), err);
-    if (rc == 0 && (strlen(set->at[set->count - 1]->type) != stem ||
-                    strncmp(set->at[set->count - 1]->type, name, stem) != 0))
+    if (rc == 0 && strcmp(set->at[set->count - 1]->type, stem) != 0)
         rc = sb_fail(err, SB_ECONFIG, "declares the type %s", set->at[set->count - 1]->type);
-    if (rc != 0)
-        sb_err_prefix(err, "%s", path.data);
-
-free_buffers:
-    sb_buf_free(&path);
-    sb_buf_free(&text);
     return rc;
-}
-
-static int is_mapping(const struct dirent *entry)
-{
-    size_t len = strlen(entry->d_name);
-
-    return len > strlen(".json") && entry->d_name[0] != '.' &&
-           strcmp(entry->d_name + len - strlen(".json"), ".json") == 0;
 }
 
 int mapping_set_load(struct mapping_set *set, const char *folder, struct sb_err *err)
 {
-    struct dirent **entries = NULL;
-    int count = scandir(folder, &entries, is_mapping, alphasort), rc = 0;
-
-    if (count < 0)
-        return sb_fail_errno(err, errno, "%s", folder);
-    for (int i = 0; i < count; i++) {
-        if (rc == 0)
-            rc = load_file(set, folder, entries[i]->d_name, err);
-        free(entries[i]);
-    }
-    free(entries);
-    return rc;
+    return mapping_files(folder, MAPPING_FILE_TYPE, take_file, set, err);
 }
 
 /* ---- which field goes where ---- */

@@ -60,8 +60,8 @@ void mapping_set_free(struct mapping_set *set);
  * member, a name twice, a type declared before. */
 int mapping_set_add(struct mapping_set *set, struct sb_span text, struct sb_err *err);
 
-/* Adds every *.json of a folder, in the order of their names; the type must be the file's name.
- * A folder that does not exist is SB_ENOT_FOUND. */
+/* Adds every *.json of a folder that is no table's (tables.h), in the order of their names; the
+ * type must be the file's name. A folder that does not exist is SB_ENOT_FOUND. */
 int mapping_set_load(struct mapping_set *set, const char *folder, struct sb_err *err);
 
 /* NULL when the type is not declared. Borrowed from the set. */

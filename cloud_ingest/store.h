@@ -261,7 +261,7 @@ int store_dup_add(struct store *store, int64_t sn, uint64_t seq, uint64_t hash, 
 int store_dup_has(struct store *store, int64_t sn, uint64_t seq, uint64_t hash, bool *same,
                   struct sb_err *err);
 
-/* ---- settings: versions, operations, conflicts ---- */
+/* ---- settings and records: operations, versions, conflicts ---- */
 
 /* Stored; never renumber. */
 enum op_outcome { OP_NONE = 0, OP_APPLIED = 1, OP_CONFLICT = 2, OP_REJECTED = 3 };
@@ -292,47 +292,100 @@ int store_op_rejection_put(struct store *store, const struct op_key *key, int64_
                            struct sb_err *err);
 
 struct user_row {
-    uint64_t version;
-    char tag[SB_TAG_LEN + 1]; /* of the last version, "" before the first */
+    uint64_t version;         /* the counter: of the last version made */
+    char tag[SB_TAG_LEN + 1]; /* of that version, "" before the first */
+    uint64_t floor;           /* cursors below it are unknown: tombstones were purged up to there */
 };
 int store_user_get(struct store *store, const char *user, struct user_row *row, struct sb_err *err);
 
-/* One version of a document; `doc` is "settings" here. */
-struct version_row {
+/* Which document: what is called `doc` in the tables is "settings" for the one document of the
+ * table "settings", else "<table>/<id>". An absent document is an empty text everywhere. */
+#define STORE_DOC_MAX (SB_NAME_MAX + 1 + SB_ID_MAX)
+struct doc_name {
     const char *user;
+    const char *table; /* "settings" or a table of records */
+    const char *id;    /* "settings" there */
     const char *doc;
+};
+/* "settings", or "<table>/<id>". */
+void store_doc_print(const char *table, const char *id, char out[STORE_DOC_MAX + 1]);
+/* And back: the id is the rest of doc. */
+const char *store_doc_parse(const char *doc, char table[SB_NAME_MAX + 1]);
+
+/* A version to be made: the next one of its user. */
+struct version_row {
+    struct doc_name name;
     uint64_t version;
     char tag[SB_TAG_LEN + 1];
-    struct op_key op;
+    struct op_key op; /* who made it; device may be an operator, "_op-…" */
     char hlc[SB_EPOCH_LEN + 1];
     struct sb_span base;      /* as it came, "" = none */
-    struct sb_span submitted; /* JSON text */
-    int64_t sn;
+    struct sb_span submitted; /* JSON text, "" = absent (a deletion) */
+    struct sb_span result;    /* likewise; may be the same span as submitted */
+    bool merged;              /* result and submitted are different values */
+    int64_t sn;               /* 0, 0 for an operator */
     uint64_t seq;
     int64_t now_us;
+    /* of the document from now on */
+    char top_hlc[SB_EPOCH_LEN + 1]; /* its highest stamp */
+    const char *top_device;
+    struct sb_span stamps; /* JSON of all stamps, "" = none are kept */
 };
 /* Writes the version, makes it the document in force and advances the user's counter. */
 int store_version_add(struct store *store, const struct version_row *row, struct sb_err *err);
-/* The document in force; doc->exists = false when there is none. */
+
+/* The document in force as replies and answers tell it: hlc is its highest stamp, the rest is of
+ * the operation that made the version. doc->exists = false when there is none, a tombstone exists
+ * and is deleted. stamps is left empty. The buffers are reused; sb_document_free when done. */
 int store_document_get(struct store *store, const char *user, const char *doc,
                        struct sb_document *out, struct sb_err *err);
-/* Is there a version of that document with this tag? */
-int store_tag_known(struct store *store, const char *user, const char *doc, struct sb_span tag,
-                    bool *known, struct sb_err *err);
+
+/* The same with what only the cloud knows. Zero-initialised; sb_document_free when done. */
+struct document_row {
+    struct sb_document document;        /* stamps: as kept, empty: only the highest one is known */
+    bool merged;                        /* its version is not what was submitted */
+    char stamp_device[SB_NAME_MAX + 1]; /* who made the highest stamp */
+};
+int store_document_row(struct store *store, const char *user, const char *doc,
+                       struct document_row *out, struct sb_err *err);
+
+/* What the version of that document with this tag resulted in; empty: absent. *found = false when
+ * there is no such version of it. text is cleared first. */
+int store_result_by_tag(struct store *store, const char *user, const char *doc, struct sb_span tag,
+                        bool *found, struct sb_buf *text, struct sb_err *err);
+/* What the operation that made that version of that document submitted. */
+int store_submitted(struct store *store, const char *user, const char *doc, uint64_t version,
+                    bool *found, struct sb_buf *text, struct sb_err *err);
+
+/* Removes at most `limit` tombstones made before before_ms, oldest first, and raises the floors of
+ * their users; *gone = how many. In the open transaction. */
+int store_tombstones_purge(struct store *store, int64_t before_ms, int limit, int *gone,
+                           struct sb_err *err);
 
 struct conflict_row {
     struct op_key op;
-    const char *user;
-    enum sb_code code;
+    struct doc_name name;
+    enum sb_code code; /* SB_OK: versions differ; SB_EBASE_UNKNOWN */
     char hlc[SB_EPOCH_LEN + 1];
     struct sb_span base;
-    struct sb_span submitted;
+    struct sb_span submitted; /* "" = a deletion */
+    struct sb_span pointers;  /* JSON array */
     int64_t sn;
     uint64_t seq;
     uint64_t server_version; /* in force when it came up, 0 = nothing */
     int64_t now_ms;
 };
 int store_conflict_add(struct store *store, const struct conflict_row *row, struct sb_err *err);
+/* What is kept of an operation in conflict. Zero-initialised; store_lost_free when done. */
+struct lost_row {
+    bool found;
+    char doc[STORE_DOC_MAX + 1];
+    struct sb_buf pointers; /* as it was answered */
+    struct sb_buf submitted;
+};
+void store_lost_free(struct lost_row *row);
+int store_lost_get(struct store *store, const struct op_key *key, struct lost_row *row,
+                   struct sb_err *err);
 
 /* ---- quarantine ---- */
 

@@ -189,6 +189,16 @@ static int see_restored(struct apply *a, const struct sb_hello *hello, bool *res
     return rc;
 }
 
+static void name_tables(const struct tables *tables, struct sb_welcome *welcome)
+{
+    size_t count = tables_count(tables);
+
+    welcome->tables = sb_xcalloc(count > 0 ? count : 1, sizeof(*welcome->tables));
+    for (welcome->table_count = 0; welcome->table_count < count; welcome->table_count++)
+        memcpy(welcome->tables[welcome->table_count], tables_at(tables, welcome->table_count)->name,
+               sizeof(welcome->tables[0]));
+}
+
 int welcome_make(struct apply *a, const struct sb_hello *hello, struct sb_welcome *welcome,
                  enum sb_code *code, struct sb_err *err)
 {
@@ -200,6 +210,7 @@ int welcome_make(struct apply *a, const struct sb_hello *hello, struct sb_welcom
     welcome->page = hello->page;
     welcome->pages = hello->pages;
     welcome->server_time_us = a->now.wall_us;
+    name_tables(a->tables, welcome);
     /* before this very hello is a commit of our own boot */
     rc = see_restored(a, hello, &welcome->restored, err);
     if (rc == 0)

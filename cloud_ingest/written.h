@@ -28,7 +28,7 @@ struct written_list {
 
 void written_add(struct written_list *list, const char *user, const char *table, const char *author,
                  uint64_t version, bool merged);
-void written_clear(struct written_list *list); /* keeps the memory */
+void written_clear(struct written_list *list); /* for a new transaction */
 void written_free(struct written_list *list);
 
 #endif

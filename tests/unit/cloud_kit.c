@@ -40,6 +40,28 @@ static void drop_link(struct sb_link *link)
     (void)link;
 }
 
+static struct tables *make_tables(enum sb_policy policy)
+{
+    static const char *const names[] = {"settings", "projects", "contents"};
+    struct tables *tables = tables_new();
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_int_equal(tables_declare(tables, names[i], policy, NULL), 0);
+    assert_int_equal(tables_add(tables,
+                                SB_SPAN("{\"table\":\"contents\",\"arrays\":{\"/nodes\":\"id\"}}"),
+                                NULL, NULL),
+                     0);
+    return tables;
+}
+
+void kit_policy(struct kit *kit, enum sb_policy policy)
+{
+    kit_stop(kit);
+    tables_free(kit->tables);
+    kit->tables = make_tables(policy);
+    kit_start(kit);
+}
+
 void kit_start(struct kit *kit)
 {
     const struct store_options options = {
@@ -47,6 +69,7 @@ void kit_start(struct kit *kit)
     struct sb_link_event up = {.kind = SB_LINK_UP};
     struct sb_err err = {0};
 
+    kit->config.tables = kit->tables;
     if (store_open(kit->path, &options, &kit->store, &err) != 0)
         fail_msg("store_open: %s", err.msg);
     if (ingest_new(&kit->config, kit->store, kit->mappings, &kit->link, &kit->rng, kit->now,
@@ -85,6 +108,7 @@ int kit_setup(void **state)
     kit->mappings = mapping_set_new();
     if (mapping_set_load(kit->mappings, folder, &err) != 0)
         fail_msg("mappings: %s", err.msg);
+    kit->tables = make_tables(SB_POLICY_MERGE);
     kit->link = (struct sb_link){.publish = record, .drop = drop_link};
     kit->gzip = sb_gzip_new(1);
     sb_rng_seed(&kit->rng, 7);
@@ -116,6 +140,7 @@ int kit_teardown(void **state)
 
     kit_stop(kit);
     mapping_set_free(kit->mappings);
+    tables_free(kit->tables);
     for (size_t i = 0; i < kit->count; i++) {
         sb_buf_free(&kit->sent[i].payload);
         sb_buf_free(&kit->sent[i].correlation);

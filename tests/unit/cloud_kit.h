@@ -29,6 +29,7 @@ struct kit {
     char folder[64];
     char path[128];
     struct mapping_set *mappings;
+    struct tables *tables; /* in force from the next kit_start */
     struct store *store;
     struct sb_link link;
     struct sb_gzip *gzip;
@@ -47,13 +48,17 @@ struct kit {
     uint64_t batches;
 };
 
-/* cmocka setup and teardown: *state is the kit. Mappings: air_quality and system as shipped. */
+/* cmocka setup and teardown: *state is the kit. Mappings: air_quality and system as shipped.
+ * Tables: settings, projects, and contents with arrays {"/nodes":"id"}; all with the policy merge.
+ */
 int kit_setup(void **state);
 int kit_teardown(void **state);
 
 void kit_restart(struct kit *kit); /* a new process on the same database */
 void kit_stop(struct kit *kit);    /* closes ingest and store */
 void kit_start(struct kit *kit);
+/* Restarts with that policy for every table. */
+void kit_policy(struct kit *kit, enum sb_policy policy);
 
 /* The database by a connection of its own: one number. */
 int64_t kit_count(struct kit *kit, const char *sql);

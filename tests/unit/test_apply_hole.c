@@ -12,6 +12,8 @@ static int setup(void **state)
 
     if (rc == 0)
         kit_grant(*state, "user-1");
+    if (rc == 0)
+        kit_policy(*state, SB_POLICY_MANUAL);
     return rc;
 }
 

@@ -46,6 +46,9 @@ static int teardown(void **state)
     unlink(path_of("cert.pem"));
     unlink(path_of("ingest.conf"));
     unlink(path_of("x.json"));
+    unlink(path_of("flows.json"));
+    unlink(path_of("notes.json"));
+    unlink(path_of("other.json"));
     return rmdir(folder);
 }
 
@@ -114,7 +117,9 @@ static void the_defaults_are_those_of_the_core(void **state)
     ingest_config_default(&core);
     make();
     assert_int_equal(config.ingest.auto_register, core.auto_register);
-    assert_int_equal(config.ingest.settings_policy, core.settings_policy);
+    assert_int_equal(config.ingest.tombstone_ms, core.tombstone_ms);
+    assert_int_equal(config.settings_policy, SB_POLICY_MERGE);
+    assert_int_equal(config.records_policy, SB_POLICY_MERGE);
     assert_int_equal(config.ingest.group_rows, core.group_rows);
     assert_int_equal(config.ingest.group_bytes, core.group_bytes);
     assert_int_equal(config.ingest.group_ms, core.group_ms);
@@ -223,12 +228,18 @@ static void what_is_wrong_is_named(void **state)
     (void)state;
     refused("settings.policy=newest", "[settings] policy 'newest'");
     set("settings.policy=local");
+    refused("records.policy=", "[records] policy ''");
+    set("records.policy=manual");
+    refused("records.tables=a, b, a", "[records] tables: table a is declared twice");
+    refused("records.tables=a, 9b", "table '9b'");
+    refused("records.tables=settings", "table settings");
+    set("records.tables=a,b c");
     refused("log.level=loud", "[log] level 'loud'");
     set("log.level=info");
     refused("broker.cert_file=/x", "cert_file and key_file");
     set("broker.key_file=/y");
     make();
-    assert_int_equal(config.ingest.settings_policy, POLICY_LOCAL);
+    assert_int_equal(config.settings_policy, SB_POLICY_LOCAL);
     assert_int_equal(sb_conf_set(conf, "store.busy_timeout=5s", &err), -(int)SB_ECONFIG);
     assert_int_equal(sb_conf_set(conf, "ingest.n=10000", &err), -(int)SB_ECONFIG);
     assert_int_equal(sb_conf_set(conf, "broker.password=x", &err), -(int)SB_ECONFIG);
@@ -257,6 +268,45 @@ static void mappings_are_read_from_their_folder(void **state)
     assert_non_null(strstr(err.msg, "[mappings] dir"));
 }
 
+static void tables_are_those_of_the_configuration_and_of_their_files(void **state)
+{
+    struct tables *tables = NULL;
+
+    (void)state;
+    make();
+    assert_int_equal(cloud_config_tables(&config, &tables, &err), 0);
+    assert_int_equal(tables_count(tables), 12);
+    assert_string_equal(tables_at(tables, 0)->name, "projects");
+    assert_string_equal(tables_at(tables, 11)->name, "memory");
+    tables_free(tables);
+    set("settings.policy=latest");
+    set("records.policy=server");
+    set("records.tables= notes ,flows,");
+    set("records.tombstone_days=2");
+    set_path("mappings.dir", "");
+    write_file("x.json", "{\"type\":\"x\",\"columns\":[{\"name\":\"a\",\"type\":\"number\"}]}");
+    write_file("flows.json",
+               "{\"table\":\"flows\",\"policy\":\"merge\",\"arrays\":{\"/n\":\"k\"}}");
+    write_file("other.json", "{\"table\":\"other\"}");
+    make();
+    assert_int_equal(config.ingest.tombstone_ms, INT64_C(2) * 86400000);
+    assert_int_equal(cloud_config_tables(&config, &tables, &err), 0);
+    assert_int_equal(tables_count(tables), 2);
+    assert_int_equal(tables_get(tables, "settings")->policy, SB_POLICY_LATEST);
+    assert_int_equal(tables_get(tables, "notes")->policy, SB_POLICY_SERVER);
+    assert_int_equal(tables_get(tables, "flows")->policy, SB_POLICY_MERGE);
+    assert_string_equal(tables_get(tables, "flows")->arrays.data, "{\"/n\":\"k\"}");
+    assert_null(tables_get(tables, "other"));
+    tables_free(tables);
+    write_file("notes.json", "{\"table\":\"flows\"}");
+    assert_int_equal(cloud_config_tables(&config, &tables, &err), -(int)SB_ECONFIG);
+    assert_non_null(strstr(err.msg, "notes.json: declares the table flows"));
+    set_path("mappings.dir", "none");
+    make();
+    assert_int_equal(cloud_config_tables(&config, &tables, &err), 0);
+    tables_free(tables);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +318,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_a_broker_it_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(mappings_are_read_from_their_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(tables_are_those_of_the_configuration_and_of_their_files,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,7 @@ static void a_folder_is_read_by_the_names_of_its_files(void **state)
     assert_non_null(mkdtemp(folder));
     write_file(folder, "a.json", "{\"type\":\"a\",\"columns\":[]}");
     write_file(folder, "README", "no mapping");
+    write_file(folder, "d.json", "{\"table\":\"d\"}"); /* of records: not a sensor type */
     assert_int_equal(mapping_set_load(set, folder, &err), 0);
     assert_int_equal(mapping_set_count(set), 1);
     write_file(folder, "b.json", "{\"type\":\"c\",\"columns\":[]}");
@@ -100,7 +101,8 @@ static void a_folder_is_read_by_the_names_of_its_files(void **state)
     assert_int_equal(mapping_set_load(set, folder, &err), -SB_ECONFIG);
     assert_non_null(strstr(err.msg, "b.json: declares the type c"));
     mapping_set_free(set);
-    for (const char *const *name = (const char *const[]){"a.json", "b.json", "README", NULL};
+    for (const char *const *name =
+             (const char *const[]){"a.json", "b.json", "d.json", "README", NULL};
          *name != NULL; name++) {
         snprintf(path, sizeof(path), "%s/%s", folder, *name);
         unlink(path);
