@@ -25,8 +25,11 @@ const char key_help[] =
     "has\n"
     "lost it cannot read the documents any more; the cloud never has it.\n"
     "\n"
-    "To change a key, put the new one above the old one in the file on every device: the first\n"
-    "encrypts, all decrypt.\n"
+    "The first key in a file encrypts, all decrypt. To change a key add the new one as the last "
+    "line\n"
+    "on every device, then make it the first on every device, encrypt what there is again, and "
+    "remove\n"
+    "the old one. A file is read at each use; nothing is restarted.\n"
     "\n"
     "  edge_agent key generate --out /etc/sb/keys/user-1.key\n";
 
