@@ -65,9 +65,12 @@ void audit_add(struct audit_figures *total, const struct audit_figures *more)
     total->rows += more->rows;
     total->dups += more->dups;
     total->unequal += more->unequal;
+    total->gaps += more->gaps;
+    total->astray += more->astray;
 }
 
 bool audit_clean(const struct audit_figures *total)
 {
-    return total->missing == 0 && total->doubles == 0 && total->unequal == 0;
+    return total->missing == 0 && total->doubles == 0 && total->unequal == 0 && total->gaps == 0 &&
+           total->astray == 0;
 }

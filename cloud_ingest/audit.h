@@ -12,7 +12,8 @@
  *        + missing   none of these: must be 0
  *
  * and stored + duplicates + revised, branches included, must be rows + identity duplicates +
- * dropped, counted in the tables themselves. */
+ * dropped, counted in the tables themselves. Over all devices together: the versions of a user are
+ * 1 to its counter without a gap, and the document in force is the highest version of it. */
 
 struct audit_figures {
     uint64_t made;
@@ -26,6 +27,10 @@ struct audit_figures {
     uint64_t rows;    /* counted: rows of readings, revisions, versions */
     uint64_t dups;    /* counted: identity duplicates of history and operations answered again */
     uint64_t unequal; /* streams whose kept counters are not what is counted: must be 0 */
+
+    /* only in the total, and only of all devices */
+    uint64_t gaps;   /* users whose versions are not 1..n, or whose counter is not n: must be 0 */
+    uint64_t astray; /* documents in force that are not their highest version: must be 0 */
 };
 
 struct audit_entry {
@@ -57,7 +62,7 @@ void audit_arithmetic(const struct audit_facts *facts, struct audit_figures *out
 
 void audit_add(struct audit_figures *total, const struct audit_figures *more);
 
-/* missing = doubles = unequal = 0 */
+/* missing = doubles = unequal = gaps = astray = 0 */
 bool audit_clean(const struct audit_figures *total);
 
 #endif

@@ -273,6 +273,50 @@ static int audit_all(struct audit *a, struct sb_err *err)
     return row < 0 ? row : rc;
 }
 
+/* ---- versions and documents ---- */
+
+/* Numbers are unique per user, so that as many as the highest one are all of them. The counter is
+ * there also where no version is, and the other way round. */
+static const char version_gaps[] =
+    "SELECT count(*) FROM (SELECT user FROM users UNION SELECT DISTINCT user FROM versions) x"
+    " LEFT JOIN users u ON u.user = x.user"
+    " WHERE u.user IS NULL"
+    " OR u.version <> (SELECT count(*) FROM versions v WHERE v.user = x.user)"
+    " OR u.version <> (SELECT coalesce(max(version), 0) FROM versions v WHERE v.user = x.user)"
+    " OR u.tag <> coalesce((SELECT v.tag FROM versions v WHERE v.user = x.user"
+    " AND v.version = u.version), '')";
+
+/* Only a tombstone up to the floor may be gone. */
+static const char documents_astray[] =
+    "SELECT count(*) FROM (SELECT user, doc, max(version) AS top FROM versions GROUP BY user, doc) "
+    "x"
+    " JOIN versions v ON v.user = x.user AND v.version = x.top"
+    " LEFT JOIN documents d ON d.user = x.user AND d.doc = x.doc"
+    " WHERE CASE WHEN d.user IS NULL"
+    " THEN NOT v.deleted OR x.top > (SELECT u.floor FROM users u WHERE u.user = x.user)"
+    " ELSE d.version <> x.top OR (d.tombed_ms IS NOT NULL) <> v.deleted END";
+static const char documents_alone[] =
+    "SELECT count(*) FROM documents d WHERE NOT EXISTS (SELECT 1 FROM versions v"
+    " WHERE v.user = d.user AND v.doc = d.doc)";
+
+static int count_all(struct store *store, const char *sql, uint64_t *count, struct sb_err *err)
+{
+    return count_one(query_start(store, sql), count, err);
+}
+
+static int audit_documents(struct store *store, struct audit_figures *total, struct sb_err *err)
+{
+    uint64_t alone = 0;
+    int rc = count_all(store, version_gaps, &total->gaps, err);
+
+    if (rc == 0)
+        rc = count_all(store, documents_astray, &total->astray, err);
+    if (rc == 0)
+        rc = count_all(store, documents_alone, &alone, err);
+    total->astray += alone;
+    return rc;
+}
+
 int audit_run(struct store *store, const char *device,
               bool (*each)(void *ctx, const struct audit_entry *entry), void *ctx,
               struct audit_figures *total, struct sb_err *err)
@@ -285,6 +329,8 @@ int audit_run(struct store *store, const char *device,
     if (rc != 0)
         return rc;
     rc = audit_all(&audit, err);
+    if (rc == 0 && device == NULL)
+        rc = audit_documents(store, total, err);
     store_snapshot_end(store);
     return rc;
 }

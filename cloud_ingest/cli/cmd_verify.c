@@ -27,7 +27,10 @@ const char verify_help[] =
     "  dropped     of stored, duplicates and revised: removed by retention\n"
     "  doubles     one history identity or op_id in two rows: must be 0\n"
     "  unequal     streams whose counters are not what is counted in the tables: must be 0\n"
-    "Exit status 0 only if missing, doubles and unequal are 0.\n"
+    "Of all devices together, in the note below the table and in the total of --json:\n"
+    "  gaps        users whose versions have a gap: must be 0\n"
+    "  astray      documents in force that are not their highest version: must be 0\n"
+    "Exit status 0 only if missing, doubles, unequal, gaps and astray are 0.\n"
     "\n"
     "examples:\n"
     "  cloud_ingest verify --fresh 10s\n"
@@ -199,6 +202,8 @@ static void print_json(struct verify *v, const struct fresh *fresh,
     sb_put_close(&v->out, ']');
     sb_put_open(&v->out, "total", '{');
     put_figures(&v->out, total);
+    sb_put_u64(&v->out, "gaps", total->gaps);
+    sb_put_u64(&v->out, "astray", total->astray);
     sb_put_close(&v->out, '}');
     sb_put_bool(&v->out, "success", audit_clean(total));
     if (fresh->wanted)
@@ -222,8 +227,10 @@ static void print_table(struct verify *v, const struct audit_figures *total)
         sb_table_text(v->table, "");
     sb_table_print(v->table, sb_cli_colour(v->c.cli), stdout);
     if (!audit_clean(total))
-        sb_cli_note(v->c.cli, "missing %" PRIu64 ", doubles %" PRIu64 ", unequal %" PRIu64,
-                    total->missing, total->doubles, total->unequal);
+        sb_cli_note(v->c.cli,
+                    "missing %" PRIu64 ", doubles %" PRIu64 ", unequal %" PRIu64 ", gaps %" PRIu64
+                    ", astray %" PRIu64,
+                    total->missing, total->doubles, total->unequal, total->gaps, total->astray);
 }
 
 /* ---- the verb ---- */

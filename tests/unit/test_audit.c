@@ -263,6 +263,87 @@ static void doubles_of_history_and_operations_show(void **state)
     assert_int_equal(f.doubles, 2);
 }
 
+static void records_are_counted_like_settings(void **state)
+{
+    struct kit *kit = *state;
+    struct audit_figures f;
+
+    kit_grant(kit, "u");
+    kit_ask(kit, "records/u", 1, 6,
+            "\"records\":[{\"op_id\":\"a\",\"base\":null,\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"add\",\"data\":{\"x\":1}},"
+            "{\"op_id\":\"a\",\"base\":null,\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"add\",\"data\":{\"x\":1}},"
+            "{\"op_id\":\"b\",\"base\":null,\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"add\",\"data\":{\"x\":2}},"
+            "{\"op_id\":\"c\",\"base\":null,\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"add\"},"
+            "{\"op_id\":\"d\",\"base\":{\"op_id\":\"a\"},\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"delete\"},"
+            "{\"op_id\":\"e\",\"base\":null,\"table\":\"contents\",\"id\":\"p\","
+            "\"operation\":\"add\",\"data\":{}}]");
+    f = verify(kit, "", 1);
+    assert_int_equal(f.made, 6);
+    assert_int_equal(f.stored, 3);
+    assert_int_equal(f.duplicates, 1);
+    assert_int_equal(f.conflict, 1);
+    assert_int_equal(f.rejected, 1);
+    assert_int_equal(f.rows, 3);
+    assert_int_equal(f.dups, 1);
+    assert_true(audit_clean(&f));
+    /* a tombstone that is old enough goes, and nothing is missing */
+    kit->now.wall_us += INT64_C(366) * 86400 * 1000000;
+    ingest_tidy(kit->ingest, kit->now);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM documents"), 1);
+    f = verify(kit, "", 1);
+    assert_true(audit_clean(&f));
+}
+
+static void versions_with_gaps_and_documents_astray_show(void **state)
+{
+    static const struct {
+        const char *sql;
+        uint64_t gaps, astray;
+    } damage[] = {
+        {"DELETE FROM versions WHERE version = 2", 1, 1},
+        {"DELETE FROM versions WHERE version = 1", 1, 0},
+        {"UPDATE users SET version = 4", 1, 0},
+        {"UPDATE users SET tag = '0000000000000000'", 1, 0},
+        {"DELETE FROM users", 1, 0},
+        {"UPDATE documents SET version = 1 WHERE doc = 'projects/p'", 0, 1},
+        {"UPDATE documents SET tombed_ms = 7 WHERE doc = 'projects/p'", 0, 1},
+        {"DELETE FROM documents WHERE doc = 'projects/q'", 0, 1},
+        {"UPDATE documents SET doc = 'projects/r' WHERE doc = 'projects/q'", 0, 2},
+    };
+    struct kit *kit = *state;
+    struct audit_figures f;
+
+    kit_grant(kit, "u");
+    kit_ask(kit, "records/u", 1, 3,
+            "\"records\":[{\"op_id\":\"a\",\"base\":null,\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"add\",\"data\":{\"x\":1}},"
+            "{\"op_id\":\"b\",\"base\":{\"op_id\":\"a\"},\"table\":\"projects\",\"id\":\"p\","
+            "\"operation\":\"update\",\"data\":{\"x\":2}},"
+            "{\"op_id\":\"c\",\"base\":null,\"table\":\"projects\",\"id\":\"q\","
+            "\"operation\":\"add\",\"data\":{}}]");
+    for (size_t i = 0; i < sizeof(damage) / sizeof(damage[0]); i++) {
+        kit_sql(kit, "CREATE TABLE k1 AS SELECT * FROM versions;"
+                     "CREATE TABLE k2 AS SELECT * FROM users;"
+                     "CREATE TABLE k3 AS SELECT * FROM documents");
+        kit_sql(kit, damage[i].sql);
+        assert_int_equal(audit_run(kit->store, NULL, NULL, NULL, &f, NULL), 0);
+        if (f.gaps != damage[i].gaps || f.astray != damage[i].astray)
+            fail_msg("%s: gaps %d, astray %d", damage[i].sql, (int)f.gaps, (int)f.astray);
+        assert_false(audit_clean(&f));
+        kit_sql(kit, "DELETE FROM versions; INSERT INTO versions SELECT * FROM k1; DROP TABLE k1;"
+                     "DELETE FROM users; INSERT INTO users SELECT * FROM k2; DROP TABLE k2;"
+                     "DELETE FROM documents; INSERT INTO documents SELECT * FROM k3;"
+                     "DROP TABLE k3");
+    }
+    assert_int_equal(audit_run(kit->store, NULL, NULL, NULL, &f, NULL), 0);
+    assert_true(audit_clean(&f));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
 
 int main(void)
@@ -276,6 +357,8 @@ int main(void)
         CASE(a_stream_that_is_no_longer_named_is_lost_with_the_device),
         CASE(counters_that_do_not_match_the_tables_show),
         CASE(doubles_of_history_and_operations_show),
+        CASE(records_are_counted_like_settings),
+        CASE(versions_with_gaps_and_documents_astray_show),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
