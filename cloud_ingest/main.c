@@ -62,14 +62,19 @@ static int check(const struct sb_conf *conf, struct sb_err *err)
 {
     struct cloud_config config;
     struct mapping_set *mappings;
+    struct tables *tables;
     int rc = cloud_config_from(conf, &config, err);
 
     if (rc == 0)
         rc = check_broker(&config, err);
     if (rc == 0)
         rc = cloud_config_mappings(&config, &mappings, err);
+    if (rc != 0)
+        return rc;
+    mapping_set_free(mappings);
+    rc = cloud_config_tables(&config, &tables, err);
     if (rc == 0)
-        mapping_set_free(mappings);
+        tables_free(tables);
     return rc;
 }
 

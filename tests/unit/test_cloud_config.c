@@ -151,6 +151,33 @@ static void every_key_of_the_sample_is_taken(void **state)
     sb_buf_free(&text);
 }
 
+static void the_example_in_the_tree_is_the_sample(void **state)
+{
+    const char *source = getenv("SB_SOURCE_DIR");
+    struct sb_buf sample = {0}, text = {0};
+    char path[512];
+    size_t got;
+    FILE *file;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/cloud_ingest/cloud_ingest.conf.example",
+             source != NULL ? source : ".");
+    file = fopen(path, "r");
+    assert_non_null(file);
+    do {
+        sb_buf_reserve(&text, 4096);
+        got = fread(text.data + text.len, 1, 4096, file);
+        text.len += got;
+    } while (got > 0);
+    fclose(file);
+    sb_buf_add_str(&text, "");
+    sb_conf_sample(conf, &sample);
+    if (!sb_span_eq(sb_buf_span(&sample), sb_buf_span(&text)))
+        fail_msg("%s: not what `cloud_ingest config sample` prints", path);
+    sb_buf_free(&sample);
+    sb_buf_free(&text);
+}
+
 static void files_stand_in_the_state_folder(void **state)
 {
     (void)state;
@@ -312,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_defaults_are_those_of_the_core, setup, teardown),
         cmocka_unit_test_setup_teardown(every_key_of_the_sample_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_example_in_the_tree_is_the_sample, setup, teardown),
         cmocka_unit_test_setup_teardown(files_stand_in_the_state_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(the_number_is_set_or_the_certificates, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_or_an_operator_is_no_ingest, setup, teardown),
