@@ -77,11 +77,11 @@ static const struct sb_conf_key keys[] = {
     {"documents", "on_change_timeout", SB_CONF_MS, "30s", 100, HOUR, false, true,
      "then the command is killed"},
 
-    {"encryption", "users", SB_CONF_STRING, "", 0, 0, false, false,
+    {"encryption", "users", SB_CONF_STRING, "", 0, 0, false, true,
      "whose settings and records leave this device encrypted: user ids, or * for all"},
-    {"encryption", "key_file", SB_CONF_PATH, "", 0, 0, true, false,
+    {"encryption", "key_file", SB_CONF_PATH, "", 0, 0, true, true,
      "keys, one a line: the first encrypts, all decrypt; for its owner alone"},
-    {"encryption", "key_dir", SB_CONF_PATH, "", 0, 0, false, false,
+    {"encryption", "key_dir", SB_CONF_PATH, "", 0, 0, false, true,
      "folder with <user>.key files; a user's own goes before key_file"},
     {"encryption", "key", SB_CONF_STRING, "", 0, 0, false, false,
      "keys, separated by commas, instead of key_file"},
@@ -295,16 +295,29 @@ int agent_config_make_state(const struct agent_config *config, struct sb_err *er
     return rc;
 }
 
-int agent_config_vault(const struct agent_config *config, struct vault **out, struct sb_err *err)
+static struct vault_config encryption_of(const struct agent_config *config)
 {
-    const struct vault_config vault = {
+    return (struct vault_config){
         .users = config->encrypted_users,
         .key_file = config->encryption_key_file,
         .key_dir = config->encryption_key_dir,
         .keys = config->encryption_keys,
     };
+}
+
+int agent_config_vault(const struct agent_config *config, struct vault **out, struct sb_err *err)
+{
+    const struct vault_config vault = encryption_of(config);
 
     return vault_new(&vault, out, err);
+}
+
+int agent_config_reload_vault(const struct agent_config *config, struct vault *vault,
+                              struct sb_err *err)
+{
+    const struct vault_config next = encryption_of(config);
+
+    return vault_reload(vault, &next, err);
 }
 
 int agent_config_keep_device(struct agent_config *config, struct sb_err *err)
@@ -391,6 +404,10 @@ void agent_config_reload(struct agent_config *config, const struct agent_config 
     config->export_dir = next->export_dir;
     config->on_change = next->on_change;
     config->on_change_timeout = next->on_change_timeout;
+    config->encrypted_users = next->encrypted_users;
+    config->encryption_key_file = next->encryption_key_file;
+    config->encryption_key_dir = next->encryption_key_dir;
+    config->encryption_keys = next->encryption_keys;
     config->log_level = next->log_level;
     config->log_json = next->log_json;
 }

@@ -75,6 +75,9 @@ int agent_config_keep_device(struct agent_config *config, struct sb_err *err);
 
 /* What [encryption] says, as a vault. SB_ECONFIG as vault_new. */
 int agent_config_vault(const struct agent_config *config, struct vault **out, struct sb_err *err);
+/* The same into the vault that is there, after a reload. SB_ECONFIG: it is as it was. */
+int agent_config_reload_vault(const struct agent_config *config, struct vault *vault,
+                              struct sb_err *err);
 
 /* Can the daemon run with it? SB_ENOT_CONFIGURED "not configured: [broker] url", or the certificate
  * files' own error. */

@@ -185,6 +185,19 @@ void vault_free(struct vault *vault)
     free(vault);
 }
 
+int vault_reload(struct vault *vault, const struct vault_config *config, struct sb_err *err)
+{
+    struct vault *next, old = *vault;
+    int rc = vault_new(config, &next, err);
+
+    if (rc < 0)
+        return rc;
+    *vault = *next;
+    *next = old;
+    vault_free(next);
+    return 0;
+}
+
 static int check_key_dir(const struct vault *vault, struct sb_err *err)
 {
     struct stat st;

@@ -13,7 +13,7 @@
  * of an encrypted user leaves the device in the clear. (A user's own file that is bad is not passed
  * over for key_file: what it encrypted the other devices could not open.)
  *
- * Not changed after it was made. */
+ * Changed by vault_reload alone. */
 
 #define VAULT_USERS_MAX 1000
 
@@ -34,6 +34,9 @@ struct vault;
  * opened here. */
 int vault_new(const struct vault_config *config, struct vault **out, struct sb_err *err);
 void vault_free(struct vault *vault);
+/* Takes another configuration up in place: what holds the vault keeps it. Errors as vault_new; then
+ * nothing has changed. */
+int vault_reload(struct vault *vault, const struct vault_config *config, struct sb_err *err);
 
 /* Reads every key that is known by name now: key_file, and those of the users that are listed. For
  * `config check` and the log at start. SB_ECONFIG with the first error. */

@@ -268,6 +268,27 @@ static void rotation_needs_no_restart(void **state)
     sb_buf_free(&renewed);
 }
 
+static void reload_takes_another_configuration_up_in_place(void **state)
+{
+    struct vault *vault = new_vault("u1", false, false, KEY_A);
+    struct vault_config next = config_of("u2", true, false, ""), bad = config_of("u2", 0, 0, "");
+    struct documents_codec codec;
+    struct sb_buf token = {0};
+
+    (void)state;
+    vault_codec(vault, &codec); /* holds it all the time */
+    put("all", KEY_B "\n", 0600);
+    assert_int_equal(vault_reload(vault, &next, &err), 0);
+    assert_false(codec.seals(codec.ctx, "u1"));
+    assert_true(codec.seals(codec.ctx, "u2"));
+    assert_int_equal(seal(vault, "u2", &token), 0);
+    assert_int_equal(vault_reload(vault, &bad, &err), -(int)SB_ECONFIG);
+    assert_true(codec.seals(codec.ctx, "u2")); /* as it was */
+    assert_int_equal(open_as(vault, "u2", &token, NULL), 0);
+    vault_free(vault);
+    sb_buf_free(&token);
+}
+
 static void check_finds_what_is_wrong_with_the_files(void **state)
 {
     struct vault *both = new_vault("u1,u2", true, true, "");
@@ -423,6 +444,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(environment_with_files_of_some_users, setup, teardown),
         cmocka_unit_test_setup_teardown(rotation_needs_no_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(reload_takes_another_configuration_up_in_place, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(check_finds_what_is_wrong_with_the_files, setup, teardown),
         cmocka_unit_test_setup_teardown(user_id_cannot_leave_the_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(token_of_another_place_is_tampered, setup, teardown),
