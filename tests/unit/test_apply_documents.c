@@ -572,14 +572,14 @@ struct pair {
 static void run_pair(struct kit *kit, const char *id, const struct pair *pair, bool two_first,
                      struct sb_buf *out)
 {
-    char base[64], doc[64];
+    char base[64], doc[80];
     const struct sb_reply *last = NULL;
 
     snprintf(doc, sizeof(doc), "projects/%s", id);
     stored(edit(kit, doc, 1, "projects", id, "null", pair->base));
     snprintf(base, sizeof(base), "%s", tag_of(kit, doc));
     for (int i = 0; i < 2; i++) {
-        char op[80];
+        char op[96];
 
         snprintf(op, sizeof(op), "%s-%d", doc, i);
         last = (i == 0) == two_first
@@ -597,7 +597,7 @@ static void expect_pair(struct kit *kit, const char *id, const struct pair *pair
                         const char *expected)
 {
     struct sb_buf first = {0}, second = {0};
-    char other[32];
+    char other[48];
 
     snprintf(other, sizeof(other), "%s-other", id);
     run_pair(kit, id, pair, false, &first);
@@ -707,7 +707,7 @@ static void two_edits_end_the_same_whatever_the_order(void **state)
     struct kit *kit = *state;
     struct sb_buf texts[3] = {{0}};
     struct sb_rng rng;
-    char id[16];
+    char id[32];
 
     sb_rng_seed(&rng, 11);
     for (int p = 0; p < 2; p++) {
@@ -921,10 +921,10 @@ static void old_tombstones_go_and_raise_the_floor(void **state)
     struct user_row user;
     struct ingest_counters counters;
     struct sb_err err;
-    char id[8];
+    char id[16];
 
     for (int i = 0; i < LIMIT_PURGE_SLICE + 2; i++) {
-        char op[2][8], doc[32];
+        char op[2][16], doc[32];
 
         snprintf(id, sizeof(id), "p%d", i);
         snprintf(doc, sizeof(doc), "projects/%s", id);
