@@ -94,6 +94,11 @@ static const struct sb_conf_key keys[] = {
      "how long a deleted document is remembered; a device that was away for longer pulls "
      "everything anew (0: for ever)"},
 
+    {"admin", "operators", SB_CONF_STRING, "*", 0, 0, false, false,
+     "which operators may ask and decide on their admin topics, such as _op-anna, _op-bo; *: "
+     "whoever "
+     "has an operator's certificate"},
+
     {"mappings", "dir", SB_CONF_PATH, "", 0, 0, false, false,
      "folder of the mapping files, <type>.json for readings and <table>.json for records; the "
      "installed ones unless set"},
@@ -329,6 +334,24 @@ static int read_records(const struct sb_conf *conf, struct cloud_config *out, st
     return rc;
 }
 
+/* "*", or names; none at all: no operator may. */
+static int read_admin(const struct sb_conf *conf, struct cloud_config *out, struct sb_err *err)
+{
+    const char *at = out->ingest.operators = sb_conf_str(conf, "admin", "operators");
+
+    if (strcmp(at, "*") == 0)
+        return 0;
+    while (*(at += strspn(at, ", \t")) != '\0') {
+        struct sb_span name = {at, strcspn(at, ", \t")};
+
+        if (!sb_operator_valid(name))
+            return sb_fail(err, SB_ECONFIG, "[admin] operators: '%.*s' is not _op-<name>",
+                           (int)(name.len < 70 ? name.len : 70), name.data);
+        at += name.len;
+    }
+    return 0;
+}
+
 static void read_store(const struct sb_conf *conf, struct cloud_config *out)
 {
     out->cache_bytes = sb_conf_int(conf, "store", "cache");
@@ -350,6 +373,8 @@ int cloud_config_from(const struct sb_conf *conf, struct cloud_config *out, stru
     rc = find_paths(conf, out, err);
     if (rc == 0)
         rc = read_records(conf, out, err);
+    if (rc == 0)
+        rc = read_admin(conf, out, err);
     if (rc == 0)
         rc = sb_conf_check_broker(conf, err);
     if (rc == 0)

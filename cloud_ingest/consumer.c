@@ -117,13 +117,25 @@ static int read_ctl(struct consumer *consumer, const struct sb_up_topic *topic, 
     return sb_fail(err, SB_EBAD_TYPE, "kind: neither a hello nor a request on the topic of ctl");
 }
 
+static int read_admin(struct consumer *consumer, struct sb_span payload, struct sb_err *err)
+{
+    struct message *message = &consumer->message;
+    int rc = sb_gzip_unpack(consumer->gzip, payload, SB_PAYLOAD_MAX_BYTES, &consumer->text, err);
+
+    message->kind = MESSAGE_REQUEST;
+    return rc == 0 ? sb_request_decode(sb_buf_span(&consumer->text), &message->request, err) : rc;
+}
+
 static int read_message(struct consumer *consumer, struct sb_span topic_text,
                         struct sb_span payload, struct sb_err *err)
 {
     struct message *message = &consumer->message;
     struct sb_up_topic topic = {.device = ""};
-    int rc = sb_topic_parse_up(topic_text, &topic, err);
+    int rc;
 
+    if (sb_topic_parse_admin(topic_text, message->operator_name))
+        return read_admin(consumer, payload, err);
+    rc = sb_topic_parse_up(topic_text, &topic, err);
     memcpy(message->device, topic.device, sizeof(message->device));
     if (rc == 0)
         rc = check_topic(&topic, err);
@@ -153,5 +165,7 @@ const struct message *consumer_read(struct consumer *consumer, struct sb_span to
     text_cut(message->reason, sizeof(message->reason), err.msg);
     if (message->batch_id[0] == '\0' && sb_uuid_valid(correlation))
         memcpy(message->batch_id, correlation.data, correlation.len);
+    if (message->request.id[0] == '\0' && sb_uuid_valid(correlation))
+        memcpy(message->request.id, correlation.data, correlation.len);
     return message;
 }

@@ -16,15 +16,17 @@ enum message_kind { MESSAGE_BATCH, MESSAGE_HELLO, MESSAGE_REQUEST, MESSAGE_REFUS
 
 struct message {
     enum message_kind kind;
-    char device[SB_NAME_MAX + 1]; /* of the topic, "" where it names none */
-    struct sb_batch batch;        /* BATCH; of a refused one, ids as far as they were readable */
-    struct sb_hello hello;        /* HELLO; freed by the next consumer_read */
-    struct sb_request request;    /* REQUEST */
+    char device[SB_NAME_MAX + 1];        /* of the topic, "" where it names none */
+    char operator_name[SB_NAME_MAX + 1]; /* "_op-…" on an operator's topic: only requests there */
+    struct sb_batch batch;     /* BATCH; of a refused one, ids as far as they were readable */
+    struct sb_hello hello;     /* HELLO; freed by the next consumer_read */
+    struct sb_request request; /* REQUEST */
 
     /* REFUSED */
     enum sb_code code;
     char reason[SB_REASON_MAX];
     char batch_id[SB_UUID_LEN + 1]; /* of the payload or else of the correlation data, or "" */
+    /* a request that could not be read has its id as far as it was readable in request.id */
 };
 
 struct consumer *consumer_new(const struct sb_limits *limits);

@@ -17,8 +17,8 @@
 #define STATE_MODE      0750
 
 /* States are retained: the last ones come with each subscription, so none needs to be queued. */
-static const char *const filters[] = {"sb/v1/up/+/+/+", "sb/v1/state/+"};
-static const int filter_qos[] = {1, 0};
+static const char *const filters[] = {"sb/v1/up/+/+/+", "sb/v1/admin/+/req", "sb/v1/state/+"};
+static const int filter_qos[] = {1, 1, 0};
 
 /* ---- the database ---- */
 

@@ -14,6 +14,7 @@ static const char *const kind_names[EVENT_KINDS] = {
     [EVENT_HOLE] = "hole",
     [EVENT_REJECTED] = "rejected",
     [EVENT_CONFLICT_OPENED] = "conflict_opened",
+    [EVENT_CONFLICT_RESOLVED] = "conflict_resolved",
     [EVENT_QUARANTINE] = "quarantine",
     [EVENT_RESTORED] = "restored",
 };

@@ -17,7 +17,8 @@ enum event_kind {
     EVENT_REJECTED,
     EVENT_CONFLICT_OPENED,
     EVENT_QUARANTINE,
-    EVENT_RESTORED, /* a device knows more than this database: it was rolled back */
+    EVENT_CONFLICT_RESOLVED, /* its device decided it, or an operator */
+    EVENT_RESTORED,          /* a device knows more than this database: it was rolled back */
     EVENT_KINDS
 };
 

@@ -10,8 +10,10 @@
 #include "consumer.h"
 #include "group.h"
 #include "limits.h"
+#include "notify.h"
 #include "replier.h"
 #include "requests.h"
+#include "store_requests.h"
 #include "welcome.h"
 
 #define PUMP_AGAIN_MS 50 /* a full link is tried again, should its PUBACK get lost */
@@ -25,6 +27,7 @@ struct ingest {
     struct stream_cache *cache;
     struct replier *replier;
     struct events *events;
+    struct notifier *notifier;
     struct consumer *consumer;
     struct group *group;
     struct apply apply;
@@ -203,27 +206,79 @@ free_welcome:
     return rc;
 }
 
-static int take_request(struct ingest *ingest, const struct message *message,
-                        const struct group_message *raw, struct sb_err *err)
+#define ANSWER_HEAD_BYTES 256 /* around the data of an answer */
+#define ANSWER_ROW_BYTES  256 /* of answers count as one record of a transaction */
+
+static void encode_answer(struct ingest *ingest, struct request_outcome *outcome)
+{
+    memcpy(outcome->answer.boot, ingest->boots.id, sizeof(outcome->answer.boot));
+    sb_buf_clear(&ingest->json);
+    sb_answer_encode(&outcome->answer, &ingest->json);
+}
+
+static void send_answer(struct ingest *ingest, const struct message *message,
+                        const struct group_message *raw, struct request_outcome *outcome)
 {
     struct sb_span correlation = sb_buf_span(&raw->correlation);
-    struct sb_answer answer = {.code = SB_OK};
-    struct sb_buf data = {0};
     char topic[SB_TOPIC_MAX];
-    int rc =
-        requests_answer(&ingest->apply, message->device, &message->request, &answer, &data, err);
+
+    if (message->operator_name[0] != '\0')
+        sb_topic_admin_reply(topic, message->operator_name);
+    else
+        sb_topic_down(topic, message->device, "reply");
+    if (correlation.len == 0)
+        correlation = sb_span_of(outcome->answer.id);
+    encode_answer(ingest, outcome);
+    if (outcome->single) {
+        if (replier_json_fits(ingest->replier, topic, correlation, sb_buf_span(&ingest->json)))
+            return;
+        requests_refuse(outcome, SB_ETOO_LARGE, "the document is beyond the broker's packet limit");
+        encode_answer(ingest, outcome);
+    }
+    replier_json(ingest->replier, topic, correlation, sb_buf_span(&ingest->json));
+}
+
+/* Where a request could not be read or looked at. */
+static void refuse_request(struct ingest *ingest, const struct message *message,
+                           const struct group_message *raw, enum sb_code code, const char *reason)
+{
+    struct request_outcome outcome = {.wrote = false};
+
+    memcpy(outcome.answer.id, message->request.id, sizeof(outcome.answer.id));
+    requests_refuse(&outcome, code, reason);
+    send_answer(ingest, message, raw, &outcome);
+}
+
+static int answer_request(struct ingest *ingest, const struct requester *who,
+                          const struct sb_request *request, size_t max_bytes,
+                          struct request_outcome *outcome, struct sb_err *err)
+{
+    int rc = requests_answer(&ingest->apply, who, request, max_bytes, outcome, err);
+
+    if (rc == 0 && outcome->wrote)
+        rc = commit_number(ingest, &outcome->answer.commit, err);
+    if (rc == 0)
+        ingest->apply.tally.requests++;
+    return rc;
+}
+
+static int take_request(struct ingest *ingest, const struct message *message,
+                        const struct group_message *raw, size_t *rows, struct sb_err *err)
+{
+    bool is_operator = message->operator_name[0] != '\0';
+    const struct requester who = {
+        .name = is_operator ? message->operator_name : message->device,
+        .is_operator = is_operator,
+    };
+    struct request_outcome outcome = {.wrote = false};
+    int rc = answer_request(ingest, &who, &message->request,
+                            replier_bound(ingest->replier) - ANSWER_HEAD_BYTES, &outcome, err);
 
     if (rc == 0) {
-        ingest->apply.tally.requests++;
-        memcpy(answer.boot, ingest->boots.id, sizeof(answer.boot));
-        sb_buf_clear(&ingest->json);
-        sb_answer_encode(&answer, &ingest->json);
-        sb_topic_down(topic, message->device, "reply");
-        if (correlation.len == 0)
-            correlation = sb_span_of(answer.id);
-        replier_json(ingest->replier, topic, correlation, sb_buf_span(&ingest->json));
+        *rows = 1 + outcome.data.len / ANSWER_ROW_BYTES;
+        send_answer(ingest, message, raw, &outcome);
     }
-    sb_buf_free(&data);
+    request_outcome_free(&outcome);
     return rc;
 }
 
@@ -253,6 +308,10 @@ static int take_refused(struct ingest *ingest, const struct message *message,
     int rc = 0;
 
     ingest->apply.tally.refused++;
+    if (message->operator_name[0] != '\0') { /* it is told; nothing of a device's is at stake */
+        refuse_request(ingest, message, raw, code, reason);
+        return 0;
+    }
     if (sb_code_class(code) != SB_RETRY) {
         result = SB_RESULT_REJECTED;
         rc = store_quarantine_add(ingest->store, message->device, sb_span_of(raw->topic),
@@ -305,7 +364,7 @@ static int on_apply(void *ctx, const struct group_message *raw, size_t *rows, st
     case MESSAGE_HELLO:
         return take_hello(ingest, message, raw, err);
     case MESSAGE_REQUEST:
-        return take_request(ingest, message, raw, err);
+        return take_request(ingest, message, raw, rows, err);
     case MESSAGE_REFUSED:
         break;
     }
@@ -350,6 +409,7 @@ static void on_undo(void *ctx)
     stream_cache_forget(ingest->cache);
     boots_undone(&ingest->boots);
     replier_stage_discard(ingest->replier);
+    written_clear(&ingest->apply.written);
 }
 
 static void on_done(void *ctx)
@@ -358,6 +418,9 @@ static void on_done(void *ctx)
 
     replier_stage_done(ingest->replier);
     pump(ingest, ingest->now);
+    if (ingest->up)
+        notifier_tell(ingest->notifier, &ingest->apply.written);
+    written_clear(&ingest->apply.written);
 }
 
 static int on_renew(void *ctx, struct sb_err *err)
@@ -381,6 +444,10 @@ static void on_refuse(void *ctx, const struct group_message *raw, enum sb_code c
         consumer_read(ingest->consumer, sb_span_of(raw->topic), sb_buf_span(&raw->payload),
                       sb_buf_span(&raw->correlation));
 
+    if (message->kind == MESSAGE_REQUEST || message->operator_name[0] != '\0') {
+        refuse_request(ingest, message, raw, code, reason);
+        return;
+    }
     if (message->device[0] == '\0' || message->kind == MESSAGE_HELLO)
         return; /* a hello is repeated on a timer */
     ingest->counters.retries++;
@@ -421,6 +488,7 @@ int ingest_new(const struct ingest_config *config, struct store *store,
     ingest->cache = stream_cache_new(store);
     ingest->replier = replier_new(link, config->gzip_level, config->reply_bytes);
     ingest->events = events_new(ingest->replier);
+    ingest->notifier = notifier_new(store, link);
     ingest->consumer = consumer_new(&config->limits);
     ingest->group =
         group_new(config->group_rows, config->group_bytes, config->group_ms, &hooks, ingest);
@@ -441,6 +509,7 @@ void ingest_free(struct ingest *ingest)
     group_free(ingest->group);
     consumer_free(ingest->consumer);
     events_free(ingest->events);
+    notifier_free(ingest->notifier);
     replier_free(ingest->replier);
     stream_cache_free(ingest->cache);
     sb_buf_free(&ingest->json);
@@ -506,18 +575,34 @@ int ingest_flush(struct ingest *ingest, struct sb_now now, struct sb_err *err)
 
 /* ---- quiet moments ---- */
 
-static int purge_slice(struct ingest *ingest, int *gone, struct sb_err *err)
+struct purged {
+    int tombstones, answers;
+};
+
+static int purge(struct ingest *ingest, struct purged *gone, struct sb_err *err)
 {
-    int64_t now_ms = ingest->now.wall_us / 1000;
+    int64_t now_ms = ingest->now.wall_us / 1000, kept_ms = ingest->config.tombstone_ms;
     uint64_t commit;
+    int rc = 0;
+
+    if (kept_ms > 0)
+        rc = store_tombstones_purge(ingest->store, now_ms - kept_ms, LIMIT_PURGE_SLICE,
+                                    &gone->tombstones, err);
+    if (rc == 0)
+        rc = store_answers_purge(ingest->store, now_ms - LIMIT_ANSWERS_MS, LIMIT_PURGE_SLICE,
+                                 &gone->answers, err);
+    if (rc == 0 && gone->tombstones > 0) /* only in the database that this process writes to */
+        rc = commit_number(ingest, &commit, err);
+    return rc;
+}
+
+static int purge_slice(struct ingest *ingest, struct purged *gone, struct sb_err *err)
+{
     int rc = store_begin(ingest->store, err);
 
     if (rc != 0)
         return rc;
-    rc = store_tombstones_purge(ingest->store, now_ms - ingest->config.tombstone_ms,
-                                LIMIT_PURGE_SLICE, gone, err);
-    if (rc == 0 && *gone > 0) /* only in the database that this process writes to */
-        rc = commit_number(ingest, &commit, err);
+    rc = purge(ingest, gone, err);
     if (rc == 0)
         rc = store_commit(ingest->store, err);
     if (rc == 0) {
@@ -531,21 +616,22 @@ static int purge_slice(struct ingest *ingest, int *gone, struct sb_err *err)
 
 void ingest_tidy(struct ingest *ingest, struct sb_now now)
 {
+    struct purged gone = {0, 0};
     struct sb_err err;
-    int gone = 0, rc;
+    bool more;
+    int rc;
 
-    if (ingest->config.tombstone_ms <= 0 || now.mono_ms < ingest->tidy_due_ms ||
-        group_waiting(ingest->group) > 0)
+    if (now.mono_ms < ingest->tidy_due_ms || group_waiting(ingest->group) > 0)
         return;
     ingest->now = now;
     rc = purge_slice(ingest, &gone, &err);
+    more = gone.tombstones == LIMIT_PURGE_SLICE || gone.answers == LIMIT_PURGE_SLICE;
     ingest->tidy_due_ms =
-        now.mono_ms +
-        (rc == 0 && gone == LIMIT_PURGE_SLICE ? LIMIT_PURGE_REST_MS : LIMIT_PURGE_LOOK_MS);
+        now.mono_ms + (rc == 0 && more ? LIMIT_PURGE_REST_MS : LIMIT_PURGE_LOOK_MS);
     if (rc != 0)
-        sb_log_err("old tombstones stay for now", &err);
+        sb_log_err("old tombstones and answers stay for now", &err);
     else
-        ingest->counters.tombstones += (uint64_t)gone;
+        ingest->counters.tombstones += (uint64_t)gone.tombstones;
 }
 
 int64_t ingest_deadline(const struct ingest *ingest)
@@ -557,6 +643,32 @@ int64_t ingest_deadline(const struct ingest *ingest)
         again < deadline)
         deadline = again;
     return deadline;
+}
+
+/* ---- the daemon's socket ---- */
+
+int ingest_request(struct ingest *ingest, const char *by, const struct sb_request *request,
+                   struct sb_now now, struct sb_buf *answer, struct sb_err *err)
+{
+    const struct requester who = {.name = by, .is_operator = true, .is_local = true};
+    struct request_outcome outcome = {.wrote = false};
+    int rc;
+
+    ingest->now = now;
+    rc = on_begin(ingest, err);
+    if (rc == 0)
+        rc = answer_request(ingest, &who, request, SB_PAYLOAD_MAX_BYTES, &outcome, err);
+    if (rc == 0)
+        rc = on_commit(ingest, err);
+    if (rc == 0) {
+        on_done(ingest);
+        encode_answer(ingest, &outcome);
+        sb_buf_add_span(answer, sb_buf_span(&ingest->json));
+    } else {
+        on_undo(ingest);
+    }
+    request_outcome_free(&outcome);
+    return rc;
 }
 
 /* ---- notify ---- */
@@ -615,5 +727,6 @@ void ingest_counters(const struct ingest *ingest, struct ingest_counters *out)
     out->waiting_replies = replier_waiting(ingest->replier);
     replier_figures(ingest->replier, &out->replies, &out->replies_dropped);
     events_figures(ingest->events, &out->events, &out->events_suppressed);
+    notifier_figures(ingest->notifier, &out->notifies, &out->notifies_dropped);
     stream_cache_figures(ingest->cache, &out->cache_hits, &out->cache_misses, &states);
 }

@@ -5,6 +5,7 @@
 #include "common/envelope.h"
 #include "common/hello.h"
 #include "common/link.h"
+#include "common/request.h"
 #include "common/rng.h"
 #include "mapping.h"
 #include "store.h"
@@ -18,12 +19,13 @@ struct ingest_config {
     bool auto_register;          /* devices are added at their first hello or valid batch */
     const struct tables *tables; /* must outlive the ingest; NULL: settings alone, merged */
     int64_t tombstone_ms;        /* how long a deleted document is remembered, 0: for ever */
-    struct sb_limits limits;     /* told in the welcome and in the presence */
-    size_t group_rows;           /* records of one transaction */
-    size_t group_bytes;          /* payload bytes waiting for one */
-    int64_t group_ms;            /* how long the first message waits for others; 0: not at all */
-    size_t reply_bytes;          /* JSON of one reply; the broker's packet limit lowers it */
-    size_t page_bytes;           /* JSON of one part of a welcome */
+    const char *operators;   /* who may ask on the admin topics, with commas; NULL or "*": all */
+    struct sb_limits limits; /* told in the welcome and in the presence */
+    size_t group_rows;       /* records of one transaction */
+    size_t group_bytes;      /* payload bytes waiting for one */
+    int64_t group_ms;        /* how long the first message waits for others; 0: not at all */
+    size_t reply_bytes;      /* JSON of one reply; the broker's packet limit lowers it */
+    size_t page_bytes;       /* JSON of one part of a welcome */
     int gzip_level;
     /* Seam of the simulator and of tests, may be NULL: a code (SB_EBUSY, SB_EINTERNAL) to answer
      * the batch with instead of looking at it, 0 to go on. */
@@ -41,6 +43,7 @@ struct ingest_counters {
     uint64_t retries; /* batches answered retry, of any code */
     uint64_t commits, commit_failures, reruns, groups_largest;
     uint64_t replies, replies_dropped, events, events_suppressed;
+    uint64_t notifies, notifies_dropped;
     uint64_t tombstones; /* removed because they were old */
     uint64_t new_boots;  /* boot ids taken because the database was another one */
     uint64_t cache_hits, cache_misses;
@@ -64,13 +67,18 @@ void ingest_event(struct ingest *ingest, const struct sb_link_event *event, stru
  * 0, or -SB_ECORRUPT when the database is damaged and the process should end. */
 int ingest_flush(struct ingest *ingest, struct sb_now now, struct sb_err *err);
 
-/* Work that waits for a quiet moment: one slice of old tombstones (LIMIT_PURGE_SLICE), in a
- * transaction of its own. Does nothing before it is due or while messages wait; call it after every
- * flush. Failures are logged and tried again later. */
+/* Work that waits for a quiet moment: one slice of old tombstones and of answers that are kept
+ * (LIMIT_PURGE_SLICE), in a transaction of its own. Does nothing before it is due or while messages
+ * wait; call it after every flush. Failures are logged and tried again later. */
 void ingest_tidy(struct ingest *ingest, struct sb_now now);
 
 /* When ingest_flush wants to be called at the latest (monotonic ms), INT64_MAX = never. */
 int64_t ingest_deadline(const struct ingest *ingest);
+
+/* A request that did not come by the link but from the daemon's socket, in a transaction of its
+ * own. by: "_op-" and a name. Appends the answer. */
+int ingest_request(struct ingest *ingest, const char *by, const struct sb_request *request,
+                   struct sb_now now, struct sb_buf *answer, struct sb_err *err);
 
 /* Asks devices for a hello (notify, QoS 0, only a hint); device NULL = all that are registered. */
 int ingest_ask_hello(struct ingest *ingest, const char *device, struct sb_now now,

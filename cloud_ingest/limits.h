@@ -12,6 +12,8 @@
 #define LIMIT_INTERVALS        10000      /* decided, hole or dropped intervals of one stream */
 #define LIMIT_BRANCHES         16         /* siblings of one stream: copies of one device */
 #define LIMIT_QUARANTINE_BYTES (16 << 20) /* kept in quarantine */
+#define LIMIT_ANSWERS          1000       /* requests that wrote, kept with their answers ... */
+#define LIMIT_ANSWERS_MS       (7 * INT64_C(86400000)) /* ... for so long */
 
 /* per item */
 #define LIMIT_QUARANTINE_ENTRY 65536 /* bytes kept of one payload; the full size is noted */
@@ -34,6 +36,7 @@
 #define LIMIT_PLANS            32         /* field lists whose mapping is remembered */
 #define LIMIT_INSERTS          8          /* prepared inserts per sensor type */
 #define LIMIT_WRITTEN          1024       /* (user, table, author) of one transaction to tell of */
+#define LIMIT_NOTIFIES         10000      /* notify messages after one transaction */
 
 /* of the configuration */
 #define LIMIT_TABLES 64 /* of records, all named in every welcome */

@@ -108,8 +108,8 @@ void replier_free(struct replier *replier)
 
 /* ---- staging ---- */
 
-void replier_json(struct replier *replier, const char *topic, struct sb_span correlation,
-                  struct sb_span json)
+static struct outgoing *pack(struct replier *replier, const char *topic, struct sb_span correlation,
+                             struct sb_span json)
 {
     struct outgoing *message = sb_xcalloc(1, sizeof(*message));
 
@@ -117,11 +117,33 @@ void replier_json(struct replier *replier, const char *topic, struct sb_span cor
     if (correlation.len <= LIMIT_CORRELATION)
         sb_buf_add_span(&message->correlation, correlation);
     sb_gzip_pack(replier->gzip, json, &message->payload);
+    return message;
+}
+
+void replier_json(struct replier *replier, const char *topic, struct sb_span correlation,
+                  struct sb_span json)
+{
+    append(&replier->staged, pack(replier, topic, correlation, json));
+}
+
+/* A broker may take less payload than its packets can hold (message_size_limit is not announced):
+ * a sixteenth is left to it. */
+bool replier_json_fits(struct replier *replier, const char *topic, struct sb_span correlation,
+                       struct sb_span json)
+{
+    struct outgoing *message = pack(replier, topic, correlation, json);
+    size_t bound = replier->packet - replier->packet / 16;
+
+    if (replier->packet > 0 && message->payload.len + PACKET_OVERHEAD > bound) {
+        free_message(message);
+        return false;
+    }
     append(&replier->staged, message);
+    return true;
 }
 
 /* Compressed it is smaller; the plain size is what can be bounded before. */
-static size_t reply_bound(const struct replier *replier)
+size_t replier_bound(const struct replier *replier)
 {
     size_t bound = replier->reply_bytes;
 
@@ -139,7 +161,7 @@ void replier_ack(struct replier *replier, const char *device, struct sb_span cor
 
     sb_topic_down(topic, device, "reply");
     sb_buf_clear(&replier->json);
-    sb_reply_encode(reply, outcome, reply_bound(replier), &replier->json);
+    sb_reply_encode(reply, outcome, replier_bound(replier), &replier->json);
     if (correlation.len == 0)
         correlation = sb_span_of(reply->batch_id);
     replier_json(replier, topic, correlation, sb_buf_span(&replier->json));

@@ -17,6 +17,14 @@ void replier_free(struct replier *replier);
 void replier_ack(struct replier *replier, const char *device, struct sb_span correlation,
                  const struct sb_reply *reply, const unsigned char *outcome);
 
+/* Bytes of JSON that one answer may have. */
+size_t replier_bound(const struct replier *replier);
+
+/* As replier_json; false, and nothing is staged, when it is too large for the broker even packed.
+ */
+bool replier_json_fits(struct replier *replier, const char *topic, struct sb_span correlation,
+                       struct sb_span json);
+
 /* Any other JSON: a welcome, an answer, an event. */
 void replier_json(struct replier *replier, const char *topic, struct sb_span correlation,
                   struct sb_span json);

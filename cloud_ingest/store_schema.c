@@ -191,6 +191,7 @@ static const char documents[] =
     "ALTER TABLE conflicts ADD COLUMN note TEXT;"
     "UPDATE conflicts SET pointers = '[]' WHERE code <> '';"
     "CREATE INDEX conflicts_op ON conflicts (device, stream, op_id);"
+    "CREATE INDEX conflicts_user ON conflicts (user, id);"
 
     /* Requests that changed something: a repeat gets the same answer. sender: a device or an
      * operator; hash: of what was asked. */

@@ -29,6 +29,11 @@ bool sb_device_valid(struct sb_span device)
     return sb_name_valid(device) && device.data[0] != '_';
 }
 
+bool sb_operator_valid(struct sb_span name)
+{
+    return sb_name_valid(name) && name.len > 4 && memcmp(name.data, "_op-", 4) == 0;
+}
+
 bool sb_table_valid(struct sb_span table)
 {
     if (table.len < 1 || table.len > SB_NAME_MAX || table.data[0] < 'a' || table.data[0] > 'z')

@@ -20,6 +20,9 @@ bool sb_name_valid(struct sb_span name);
 /* A device id: a valid name that does not begin with '_' (those are operators and ingests). */
 bool sb_device_valid(struct sb_span device);
 
+/* "_op-" and a name: who asks on sb/v1/admin/<operator>/req. */
+bool sb_operator_valid(struct sb_span name);
+
 /* A table of documents: [a-z][a-z0-9_]{0,63}. SB_TABLE_SETTINGS is one, with a single document. */
 #define SB_TABLE_SETTINGS "settings"
 bool sb_table_valid(struct sb_span table);

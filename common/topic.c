@@ -137,6 +137,23 @@ bool sb_topic_parse_ingest(struct sb_span topic, unsigned *n)
     return true;
 }
 
+bool sb_topic_parse_admin(struct sb_span topic, char name[SB_NAME_MAX + 1])
+{
+    struct sb_span rest = topic, who, what;
+
+    if (!prefix(&rest, "admin") || !segment(&rest, &who) || !segment(&rest, &what) ||
+        rest.data != NULL || !sb_operator_valid(who) || !sb_span_is(what, "req"))
+        return false;
+    memcpy(name, who.data, who.len);
+    name[who.len] = '\0';
+    return true;
+}
+
+void sb_topic_admin_reply(char out[SB_TOPIC_MAX], const char *name)
+{
+    snprintf(out, SB_TOPIC_MAX, "sb/v1/admin/%s/reply", name);
+}
+
 int sb_stream_parse(struct sb_span text, struct sb_stream *out, struct sb_err *err)
 {
     struct sb_span rest = text, class, name;

@@ -39,6 +39,10 @@ void sb_topic_ingest(char out[SB_TOPIC_MAX], unsigned n);
 /* The <n> of sb/v1/ingest/<n>. */
 bool sb_topic_parse_ingest(struct sb_span topic, unsigned *n);
 
+/* sb/v1/admin/<operator>/req; false for anything else. And where it is answered. */
+bool sb_topic_parse_admin(struct sb_span topic, char name[SB_NAME_MAX + 1]);
+void sb_topic_admin_reply(char out[SB_TOPIC_MAX], const char *name);
+
 /* A stream: "sensors/<type>", "history/<user>", "settings/<user>", "records/<user>",
  * "library/<user>". */
 struct sb_stream {

@@ -255,6 +255,8 @@ static void what_is_wrong_is_named(void **state)
     (void)state;
     refused("settings.policy=newest", "[settings] policy 'newest'");
     set("settings.policy=local");
+    refused("admin.operators=_op-anna, bo", "[admin] operators: 'bo'");
+    set("admin.operators=_op-anna,_op-bo");
     refused("records.policy=", "[records] policy ''");
     set("records.policy=manual");
     refused("records.tables=a, b, a", "[records] tables: table a is declared twice");
