@@ -71,8 +71,8 @@ static const struct sb_migration steps[] = {
      "ALTER TABLE dead ADD COLUMN doc TEXT;"
      "UPDATE dead SET doc = 'settings' WHERE op_id IS NOT NULL;"
      "ALTER TABLE streams ADD COLUMN resent INTEGER NOT NULL DEFAULT 0;"
-     "CREATE INDEX streams_name ON streams(stream);"
-     "CREATE TABLE open_conflicts(id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL,"
+     "CREATE INDEX streams_name ON streams(stream);"},
+    {"CREATE TABLE open_conflicts(id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL,"
      " tbl TEXT NOT NULL, doc_id TEXT NOT NULL, code TEXT NOT NULL, policy TEXT NOT NULL,"
      " pointers TEXT NOT NULL, ops TEXT NOT NULL, version INTEGER NOT NULL,"
      " arrays TEXT NOT NULL DEFAULT '', opened_us INTEGER NOT NULL,"
