@@ -4,8 +4,13 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/control.h"
 #include "edge_agent/calls_internal.h"
 #include "edge_agent/record_names.h"
+#include "edge_agent/user_figures.h"
+
+const struct sb_json_limits calls_limits = {SB_CONTROL_MAX_LINE, SB_JSON_MAX_DEPTH + 8,
+                                            SB_CONTROL_MAX_LINE / 2};
 
 /* ---- fields of a call ---- */
 
@@ -260,6 +265,17 @@ static int list_one(void *ctx, const struct document_name *name, const struct ou
     return rc;
 }
 
+/* Nothing to list is fine, unless nobody has ever heard of that user here. */
+static int check_user_known(const struct calls *c, const char *user, struct sb_err *err)
+{
+    struct user_figures figures;
+    int rc = user_figures_read(c->ob, user, &figures, err);
+
+    if (rc == 0 && !figures.known)
+        rc = sb_fail(err, SB_ENOT_FOUND, "%s is no user of this device", user);
+    return rc;
+}
+
 static int call_list(const struct calls *c, struct sb_span call, struct sb_now now,
                      struct sb_buf *out, struct sb_err *err)
 {
@@ -294,6 +310,8 @@ static int call_list(const struct calls *c, struct sb_span call, struct sb_now n
         sb_put_u64(out, "next_offset", l.offset + l.shown);
     else
         sb_put_null(out, "next_offset");
+    if (rc >= 0 && l.shown == 0 && l.offset == 0)
+        return check_user_known(c, user, err);
     return rc < 0 ? rc : 0;
 }
 

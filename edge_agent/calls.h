@@ -1,6 +1,7 @@
 #ifndef EDGE_CALLS_H
 #define EDGE_CALLS_H
 
+#include "common/json_scan.h"
 #include "edge_agent/enqueue.h"
 
 /* What people and applications ask of the documents on this device: one JSON object in, one out.
@@ -44,6 +45,9 @@ struct calls {
 
 #define CALLS_LIST_DEFAULT 100
 #define CALLS_LIST_BYTES   3000000 /* of the documents in one answer; more are for the next one */
+
+/* What a call and an answer may be: documents, and something around them. */
+extern const struct sb_json_limits calls_limits;
 
 /* Is it one of the above? verb: the JSON string. */
 bool calls_knows(struct sb_span verb);

@@ -9,6 +9,9 @@
 #include "common/instance.h"
 #include "common/json_read.h"
 #include "edge_agent/device.h"
+#include "edge_agent/vault.h"
+
+#define CALL_MS 15000
 
 int agent_cli_fail(const struct sb_cli *cli, const struct sb_err *err)
 {
@@ -34,37 +37,71 @@ int agent_cli_check_user(const char *user, struct sb_err *err)
 
 /* ---- the outbox ---- */
 
-int agent_cli_open(const struct agent_config *config, bool write, struct agent_cli_outbox *out,
+/* The folder, and what seals for this device. */
+static int prepare(const struct agent_config *config, bool create, struct agent_cli_outbox *out,
                    struct sb_err *err)
+{
+    int rc = create ? sb_make_folder(config->state_dir, 0700, err) : 0;
+
+    if (rc == -(int)SB_ENOT_FOUND) { /* nothing was looked for: the folder cannot be made */
+        err->code = SB_EIO;
+        rc = -(int)SB_EIO;
+    }
+    return rc == 0 ? agent_config_vault(config, &out->vault, err) : rc;
+}
+
+static void add_enqueue(const struct agent_config *config, struct agent_cli_outbox *out)
+{
+    char boot[SB_UUID_LEN + 1];
+
+    device_boot_id(boot);
+    out->eq = enqueue_new(out->ob, &config->switches, boot);
+    enqueue_set_clock(out->eq, device_clock_quality(sb_clock_now().wall_us));
+    vault_codec(out->vault, &out->codec);
+    enqueue_set_codec(out->eq, config->device, &out->codec);
+}
+
+static int open_outbox(const struct agent_config *config, bool create, bool change,
+                       struct agent_cli_outbox *out, struct sb_err *err)
 {
     const struct outbox_config outbox = {
         .path = config->outbox_path,
         .busy_timeout_ms = (int)config->busy_timeout,
         .max_bytes = config->max_bytes,
-        .create = write,
+        .create = create,
     };
-    char boot[SB_UUID_LEN + 1];
-    int rc;
+    int rc = 0;
 
     *out = (struct agent_cli_outbox){0};
     sb_rng_seed_os(&out->rng);
-    rc = write ? sb_make_folder(config->state_dir, 0700, err) : 0;
+    if (change)
+        rc = prepare(config, create, out, err);
     if (rc == 0)
         rc = outbox_open(&outbox, &out->rng, &out->ob, err);
-    if (rc == -(int)SB_ENOT_FOUND && !write)
+    if (rc == -(int)SB_ENOT_FOUND && !create)
         return sb_fail(err, SB_ENOT_FOUND, "there is no outbox yet in %.200s", config->state_dir);
-    if (rc != 0 || !write)
-        return rc;
-    device_boot_id(boot);
-    out->eq = enqueue_new(out->ob, &config->switches, boot);
-    enqueue_set_clock(out->eq, device_clock_quality(sb_clock_now().wall_us));
-    return 0;
+    if (rc == 0 && change)
+        add_enqueue(config, out);
+    return rc;
+}
+
+int agent_cli_open(const struct agent_config *config, bool write, struct agent_cli_outbox *out,
+                   struct sb_err *err)
+{
+    return open_outbox(config, write, write, out, err);
+}
+
+int agent_cli_open_existing(const struct agent_config *config, struct agent_cli_outbox *out,
+                            struct sb_err *err)
+{
+    return open_outbox(config, false, true, out, err);
 }
 
 void agent_cli_close(struct agent_cli_outbox *outbox)
 {
     enqueue_free(outbox->eq);
     outbox_close(outbox->ob);
+    vault_free(outbox->vault);
     *outbox = (struct agent_cli_outbox){0};
 }
 
@@ -123,7 +160,7 @@ int agent_cli_ask(const struct agent_config *config, struct sb_span request, int
         return sb_fail(err, SB_ENOT_RUNNING, "edge_agent run is not running");
     if (rc != 0)
         return rc;
-    if (sb_json_check(sb_buf_span(answer), &sb_wire_limits, &object, NULL) != 0 ||
+    if (sb_json_check(sb_buf_span(answer), &calls_limits, &object, NULL) != 0 ||
         sb_json_type_of(object) != SB_JSON_OBJECT)
         return sb_fail(err, SB_EINTERNAL, "the daemon's answer cannot be read");
     if (sb_json_get(object, "success", &success) && sb_span_is(success, "false") &&
@@ -133,25 +170,6 @@ int agent_cli_ask(const struct agent_config *config, struct sb_span request, int
 }
 
 /* ---- JSON ---- */
-
-void agent_cli_put_receipt(struct sb_buf *out, const struct enqueue_receipt *receipt)
-{
-    char stream[SB_STREAM_MAX + 1];
-
-    sb_stream_print(&receipt->stream, stream);
-    sb_put_bool(out, "queued", receipt->queued);
-    sb_put_text_or_null(out, "op_id", receipt->op_id);
-    sb_put_text(out, "stream", stream);
-    sb_put_text_or_null(out, "epoch", receipt->epoch);
-    if (receipt->queued)
-        sb_put_u64(out, "seq", receipt->seq);
-    else
-        sb_put_null(out, "seq");
-    if (!receipt->queued)
-        sb_put_text(out, "result", "local");
-    if (receipt->repeat)
-        sb_put_bool(out, "repeat", true);
-}
 
 void agent_cli_put_failure(struct sb_buf *out, uint64_t line, const struct sb_err *err)
 {
@@ -163,6 +181,137 @@ void agent_cli_put_failure(struct sb_buf *out, uint64_t line, const struct sb_er
     sb_put_text(out, "reason", err->msg);
     sb_put_close(out, '}');
     sb_buf_add_char(out, '\n');
+}
+
+/* ---- calls ---- */
+
+void agent_cli_begin_call(struct sb_buf *call, const char *verb)
+{
+    sb_put_open(call, NULL, '{');
+    sb_put_text(call, "verb", verb);
+}
+
+static int call_here(const struct agent_config *config, struct sb_span object, bool creates,
+                     struct sb_buf *answer, struct sb_err *err)
+{
+    struct agent_cli_outbox outbox = {0};
+    struct calls calls = {.device = config->device, .mappings = config->mappings};
+    bool changes = calls_changes(agent_cli_get(object, "verb"));
+    int rc = open_outbox(config, creates, changes, &outbox, err);
+
+    calls.ob = outbox.ob;
+    calls.eq = outbox.eq;
+    calls.rng = &outbox.rng;
+    sb_buf_clear(answer);
+    if (rc == 0)
+        rc = calls_run(&calls, object, sb_clock_now(), answer, err);
+    agent_cli_close(&outbox);
+    if (rc == 0 && changes)
+        agent_cli_wake(config);
+    return rc;
+}
+
+int agent_cli_call(const struct agent_config *config, struct sb_span call, bool creates,
+                   struct sb_buf *answer, struct sb_err *err)
+{
+    struct sb_span object;
+    int rc = sb_json_check(call, &calls_limits, &object, err);
+
+    if (rc != 0)
+        return rc;
+    if (!agent_cli_needs_daemon(config))
+        return call_here(config, object, creates, answer, err);
+    rc = agent_cli_ask(config, object, CALL_MS, answer, err);
+    if (rc == -(int)SB_ENOT_RUNNING)
+        return sb_fail(err, SB_ENOT_RUNNING,
+                       "no right to write %.120s, and edge_agent run is not running",
+                       config->outbox_path);
+    return rc;
+}
+
+void agent_cli_print_answer(struct sb_buf *answer)
+{
+    sb_buf_add_char(answer, '\n');
+    sb_cli_print(answer);
+}
+
+int agent_cli_fail_json(struct sb_cli *cli, const struct sb_err *err)
+{
+    struct sb_buf failure = {0};
+
+    if (sb_cli_json(cli)) {
+        agent_cli_put_failure(&failure, 0, err);
+        sb_cli_print(&failure);
+    }
+    sb_buf_free(&failure);
+    return agent_cli_fail(cli, err);
+}
+
+int agent_cli_explain(const struct sb_cli *cli, struct sb_span answer)
+{
+    enum { CODE, MESSAGE, FIELDS };
+    struct sb_json_field fields[FIELDS] = {{.key = "code"}, {.key = "message"}};
+    struct sb_err err = {.code = SB_EINTERNAL};
+    struct sb_span error = agent_cli_get(answer, "last_error");
+
+    if (error.len == 0 || sb_json_type_of(error) != SB_JSON_OBJECT)
+        return 1;
+    sb_json_pick(error, fields, FIELDS);
+    if (sb_field_code(&fields[CODE], &err.code, NULL) != 0 ||
+        sb_field_text(&fields[MESSAGE], err.msg, sizeof(err.msg), NULL) != 0)
+        return 1;
+    return agent_cli_fail(cli, &err);
+}
+
+struct sb_span agent_cli_get(struct sb_span object, const char *key)
+{
+    struct sb_span value;
+
+    return object.len > 0 && sb_json_type_of(object) == SB_JSON_OBJECT &&
+                   sb_json_get(object, key, &value)
+               ? value
+               : (struct sb_span){"", 0};
+}
+
+uint64_t agent_cli_number(struct sb_span object, const char *key)
+{
+    struct sb_span value = agent_cli_get(object, key);
+    uint64_t number = 0;
+
+    return value.len > 0 && sb_json_u64(value, &number) ? number : 0;
+}
+
+bool agent_cli_flag(struct sb_span object, const char *key)
+{
+    return sb_span_is(agent_cli_get(object, key), "true");
+}
+
+void agent_cli_add_value(struct sb_buf *out, struct sb_span value)
+{
+    struct sb_buf text = {0};
+
+    if (value.len == 0 || sb_json_type_of(value) == SB_JSON_NULL) {
+        sb_buf_add_char(out, '-');
+    } else if (sb_json_type_of(value) == SB_JSON_STRING) {
+        sb_json_unescape(value, &text);
+        sb_print_safe(sb_buf_span(&text), out);
+    } else {
+        sb_buf_add_span(out, value);
+    }
+    sb_buf_free(&text);
+}
+
+void agent_cli_cell(struct sb_table *table, struct sb_span object, const char *key)
+{
+    struct sb_span value = agent_cli_get(object, key);
+    struct sb_buf text = {0};
+
+    if (value.len > 0 && sb_json_type_of(value) == SB_JSON_STRING)
+        sb_json_unescape(value, &text);
+    else if (value.len > 0 && sb_json_type_of(value) != SB_JSON_NULL)
+        sb_buf_add_span(&text, value);
+    sb_table_span(table, sb_buf_span(&text));
+    sb_buf_free(&text);
 }
 
 /* ---- files ---- */

@@ -18,39 +18,13 @@ const char flush_help[] = "Asks the daemon to send everything that waits, also w
                           "or 4 where there is no\n"
                           "connection, or this device is refused).\n";
 
-static uint64_t figure(struct sb_span answer, const char *key)
-{
-    struct sb_span value;
-    uint64_t out = 0;
-
-    if (sb_json_get(answer, key, &value))
-        (void)sb_json_u64(value, &out);
-    return out;
-}
-
 static void print_people(struct sb_span answer)
 {
     printf("%llu sent: %llu synced, %llu failed; %llu remaining\n",
-           (unsigned long long)figure(answer, "sent"), (unsigned long long)figure(answer, "synced"),
-           (unsigned long long)figure(answer, "failed"),
-           (unsigned long long)figure(answer, "remaining"));
-}
-
-/* Why nothing could be sent, where the daemon knows: told, and an exit status of its own. */
-static int explain(struct sb_cli *cli, struct sb_span answer)
-{
-    enum { CODE, MESSAGE, FIELDS };
-    struct sb_json_field fields[FIELDS] = {{.key = "code"}, {.key = "message"}};
-    struct sb_err err = {.code = SB_EINTERNAL};
-    struct sb_span error;
-
-    if (!sb_json_get(answer, "last_error", &error) || sb_json_type_of(error) != SB_JSON_OBJECT)
-        return 1;
-    sb_json_pick(error, fields, FIELDS);
-    if (sb_field_code(&fields[CODE], &err.code, NULL) != 0 ||
-        sb_field_text(&fields[MESSAGE], err.msg, sizeof(err.msg), NULL) != 0)
-        return 1;
-    return agent_cli_fail(cli, &err);
+           (unsigned long long)agent_cli_number(answer, "sent"),
+           (unsigned long long)agent_cli_number(answer, "synced"),
+           (unsigned long long)agent_cli_number(answer, "failed"),
+           (unsigned long long)agent_cli_number(answer, "remaining"));
 }
 
 int cmd_flush(struct sb_cli *cli)
@@ -72,8 +46,8 @@ int cmd_flush(struct sb_cli *cli)
     } else {
         if (!sb_cli_json(cli))
             print_people(sb_buf_span(&answer));
-        if (figure(sb_buf_span(&answer), "remaining") > 0)
-            status = explain(cli, sb_buf_span(&answer));
+        if (agent_cli_number(sb_buf_span(&answer), "remaining") > 0)
+            status = agent_cli_explain(cli, sb_buf_span(&answer));
         sb_buf_add_char(&answer, '\n');
         if (sb_cli_json(cli))
             sb_cli_print(&answer);

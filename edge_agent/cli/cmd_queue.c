@@ -14,6 +14,14 @@ const struct sb_cli_option queue_options[] = {
     {.name = "limit", .kind = SB_CLI_NUMBER, .value = "N", .help = "show at most so many (100)"},
     {0}};
 
+const char queue_help[] =
+    "What waits, oldest first within each stream. retry_count and last_retry are those of a stream "
+    "that\n"
+    "the cloud has refused and that waits to be tried again: how often since the last answer that\n"
+    "settled something, and when last. Only the running daemon knows them: without it they are "
+    "null.\n"
+    "An outage is no try.\n";
+
 /* One (epoch, stream) with something pending. */
 struct waiting {
     int64_t s;
@@ -66,19 +74,19 @@ static int note_hole(void *ctx, const struct outbox_hole *hole)
     return 0;
 }
 
-/* Why a stream waits, in the daemon's words; empty when it does not. */
-static void parked_reason(const struct queue *q, const char *stream, struct sb_buf *out)
+/* What the daemon says of a stream that waits after a refusal; "" when it does not. */
+static struct sb_span parked_stream(const struct queue *q, const char *stream)
 {
-    struct sb_span parked, one, name, reason;
+    struct sb_span one;
     struct sb_json_iter iter;
 
-    if (q->live.len == 0 || !sb_json_get(sb_buf_span(&q->live), "parked", &parked))
-        return;
-    sb_json_iter_init(&iter, parked);
+    if (q->live.len == 0)
+        return (struct sb_span){"", 0};
+    sb_json_iter_init(&iter, agent_cli_get(sb_buf_span(&q->live), "parked"));
     while (sb_json_next_element(&iter, &one))
-        if (sb_json_get(one, "stream", &name) && sb_json_string_is(name, stream) &&
-            sb_json_get(one, "reason", &reason))
-            sb_json_unescape(reason, out);
+        if (sb_json_string_is(agent_cli_get(one, "stream"), stream))
+            return one;
+    return (struct sb_span){"", 0};
 }
 
 /* ---- one entry ---- */
@@ -91,17 +99,25 @@ struct entry {
     int64_t created_us; /* 0 = not known */
 };
 
-static void show_json(struct queue *q, const struct entry *e, const struct sb_buf *message)
+static void put_tries(struct queue *q, struct sb_span parked)
+{
+    if (q->live.len == 0)
+        sb_put_null(&q->out, "retry_count"); /* nobody knows */
+    else
+        sb_put_u64(&q->out, "retry_count", agent_cli_number(parked, "tries"));
+    sb_put_raw(&q->out, "last_retry", agent_cli_get(parked, "last_try"));
+}
+
+static void show_json(struct queue *q, const struct entry *e, struct sb_span parked)
 {
     sb_put_open(&q->out, NULL, '{');
     sb_put_text(&q->out, "op_id", e->op_id);
     sb_put_text(&q->out, "stream", e->stream);
     sb_put_text(&q->out, "operation", e->operation);
     sb_put_time_us(&q->out, "created_at", e->created_us);
-    sb_put_u64(&q->out, "retry_count", 0); /* an outage consumes no tries */
-    sb_put_null(&q->out, "last_retry");
+    put_tries(q, parked);
     sb_put_text(&q->out, "sync_status", "pending");
-    sb_put_text_or_null(&q->out, "error_message", sb_buf_span(message).data);
+    sb_put_raw(&q->out, "error_message", agent_cli_get(parked, "reason"));
     sb_put_text(&q->out, "epoch", q->at->epoch);
     sb_put_u64(&q->out, "first_seq", e->first);
     sb_put_u64(&q->out, "last_seq", e->last);
@@ -111,22 +127,20 @@ static void show_json(struct queue *q, const struct entry *e, const struct sb_bu
 
 static void show(struct queue *q, const struct entry *e)
 {
-    struct sb_buf message = {0};
+    struct sb_span parked = parked_stream(q, e->stream);
 
     q->shown++;
-    parked_reason(q, e->stream, &message);
     if (sb_cli_json(q->cli)) {
-        show_json(q, e, &message);
+        show_json(q, e, parked);
     } else {
         sb_table_text(q->table, e->stream);
         sb_table_u64(q->table, e->first);
         sb_table_u64(q->table, e->last - e->first + 1);
         sb_table_text(q->table, e->operation);
         sb_table_time_ms(q->table, e->created_us / 1000);
-        sb_table_span(q->table, sb_buf_span(&message));
+        agent_cli_cell(q->table, parked, "reason");
         sb_table_text(q->table, e->op_id);
     }
-    sb_buf_free(&message);
 }
 
 static int show_row(void *ctx, const struct outbox_row *row)

@@ -14,7 +14,8 @@
         .name = "user", .kind = SB_CLI_TEXT, .required = true, .value = "USER", .help = "whose"    \
     }
 
-const struct sb_cli_option settings_get_options[] = {USER_OPTION, {0}};
+const struct sb_cli_option settings_get_options[] = {
+    USER_OPTION, {.name = "conflict", .help = "the losing edit of an open conflict instead"}, {0}};
 const struct sb_cli_option settings_put_options[] = {
     USER_OPTION,
     {.name = "id", .kind = SB_CLI_TEXT, .value = "ID", .help = "makes a repeat safe"},
@@ -38,7 +39,10 @@ const char settings_help[] =
     "  edge_agent settings put --user user-1 '{\"theme\":\"dark\",\"language\":\"en\"}'\n"
     "  edge_agent settings put --user user-1 @settings.json\n"
     "  edge_agent settings get --user user-1 --json\n"
-    "  edge_agent settings restore --user user-1\n";
+    "  edge_agent settings restore --user user-1\n"
+    "  edge_agent settings diff --user user-1\n"
+    "  edge_agent settings history --user user-1 --cloud\n"
+    "  edge_agent settings rollback --user user-1 --to 7 --cloud\n";
 
 static int check_user(struct sb_cli *cli, const char **user)
 {
@@ -50,56 +54,121 @@ static int check_user(struct sb_cli *cli, const char **user)
 
 /* ---- get ---- */
 
-static void print_document(struct sb_cli *cli, const struct agent_config *config, const char *user,
-                           const struct outbox_settings *local)
+static void copy_member(struct sb_buf *out, const char *key, struct sb_span answer)
+{
+    sb_put_raw(out, key, agent_cli_get(answer, key));
+}
+
+static void print_document(struct sb_cli *cli, const char *user, struct sb_span answer)
 {
     struct sb_buf out = {0};
 
     if (!sb_cli_json(cli)) {
-        sb_buf_add_span(&out, sb_buf_span(&local->doc));
+        sb_buf_add_span(&out, agent_cli_get(answer, "data"));
     } else {
         sb_put_open(&out, NULL, '{');
         sb_put_text(&out, "user_id", user);
-        sb_put_raw(&out, "settings", sb_buf_span(&local->doc));
-        sb_put_text_or_null(&out, "device", config->device);
-        sb_put_text_or_null(&out, "edge_id", config->device);
-        sb_put_time_us(&out, "updated_at", local->updated_us);
-        sb_put_text_or_null(&out, "op_id", local->last_op);
-        if (local->seen > 0)
-            sb_put_u64(&out, "server_version", local->seen);
-        else
-            sb_put_null(&out, "server_version");
+        sb_put_raw(&out, "settings", agent_cli_get(answer, "data"));
+        copy_member(&out, "device", answer);
+        sb_put_raw(&out, "edge_id", agent_cli_get(answer, "device"));
+        copy_member(&out, "updated_at", answer);
+        copy_member(&out, "op_id", answer);
+        copy_member(&out, "server_version", answer);
+        copy_member(&out, "server_device", answer);
+        copy_member(&out, "server_updated_at", answer);
+        copy_member(&out, "pending", answer);
+        copy_member(&out, "unsent", answer);
+        copy_member(&out, "encrypted", answer);
+        copy_member(&out, "trouble", answer);
+        copy_member(&out, "open_conflicts", answer);
         sb_put_close(&out, '}');
     }
-    sb_buf_add_char(&out, '\n');
-    sb_cli_print(&out);
+    agent_cli_print_answer(&out);
     sb_buf_free(&out);
+}
+
+/* The newest conflict that is open for this user's settings; 0 where there is none. */
+static uint64_t newest_conflict(struct sb_span conflicts)
+{
+    struct sb_json_iter iter;
+    struct sb_span one;
+    uint64_t id = 0;
+
+    sb_json_iter_init(&iter, conflicts);
+    while (sb_json_next_element(&iter, &one))
+        if (sb_json_string_is(agent_cli_get(one, "table"), SB_TABLE_SETTINGS))
+            id = agent_cli_number(one, "id");
+    return id;
+}
+
+static int find_conflict(const struct agent_config *config, const char *user, struct sb_buf *answer,
+                         struct sb_err *err)
+{
+    struct sb_buf call = {0};
+    uint64_t id = 0;
+    int rc;
+
+    agent_cli_begin_call(&call, "conflict.list");
+    sb_put_text(&call, "user", user);
+    sb_put_close(&call, '}');
+    rc = agent_cli_call(config, sb_buf_span(&call), false, answer, err);
+    if (rc == 0)
+        id = newest_conflict(agent_cli_get(sb_buf_span(answer), "conflicts"));
+    if (rc == 0 && id == 0)
+        rc = sb_fail(err, SB_ENOT_FOUND, "no conflict is open for the settings of %s", user);
+    sb_buf_clear(&call);
+    agent_cli_begin_call(&call, "conflict.show");
+    sb_put_u64(&call, "id", id);
+    sb_put_close(&call, '}');
+    if (rc == 0)
+        rc = agent_cli_call(config, sb_buf_span(&call), false, answer, err);
+    sb_buf_free(&call);
+    return rc;
+}
+
+/* The losing edit of the newest open conflict. */
+static int get_conflict(struct sb_cli *cli, const struct agent_config *config, const char *user)
+{
+    struct sb_buf answer = {0}, text = {0};
+    struct sb_err err = {0};
+    int status = 0;
+
+    if (find_conflict(config, user, &answer, &err) != 0) {
+        status = agent_cli_fail(cli, &err);
+    } else if (sb_cli_json(cli)) {
+        agent_cli_print_answer(&answer);
+    } else {
+        sb_buf_add_span(&text, agent_cli_get(sb_buf_span(&answer), "local"));
+        agent_cli_print_answer(&text);
+    }
+    sb_buf_free(&answer);
+    sb_buf_free(&text);
+    return status;
 }
 
 int cmd_settings_get(struct sb_cli *cli)
 {
-    struct agent_cli_outbox outbox = {0};
-    struct outbox_settings local = {0};
+    struct sb_buf call = {0}, answer = {0};
     struct agent_config config;
     struct sb_err err = {0};
     const char *user;
-    int status = check_user(cli, &user), rc;
+    int status = check_user(cli, &user);
 
     if (status == 0)
         status = agent_cli_config(cli, &config);
     if (status != 0)
         return status;
-    rc = agent_cli_open(&config, false, &outbox, &err);
-    if (rc == 0)
-        rc = outbox_settings_get(outbox.ob, user, &local, &err);
-    if (rc == 0 && !local.exists)
-        rc = sb_fail(&err, SB_ENOT_FOUND, "no settings of %s on this device", user);
-    if (rc == 0)
-        print_document(cli, &config, user, &local);
+    if (sb_cli_given(cli, "conflict"))
+        return get_conflict(cli, &config, user);
+    agent_cli_begin_call(&call, "document.get");
+    sb_put_text(&call, "user", user);
+    sb_put_close(&call, '}');
+    if (agent_cli_call(&config, sb_buf_span(&call), false, &answer, &err) == 0)
+        print_document(cli, user, sb_buf_span(&answer));
     else
         status = agent_cli_fail(cli, &err);
-    outbox_settings_fini(&local);
-    agent_cli_close(&outbox);
+    sb_buf_free(&call);
+    sb_buf_free(&answer);
     return status;
 }
 
@@ -127,12 +196,12 @@ static void print_receipt(struct sb_cli *cli, const struct enqueue_receipt *rece
     if (sb_cli_json(cli)) {
         sb_put_open(&out, NULL, '{');
         sb_put_bool(&out, "success", true);
-        agent_cli_put_receipt(&out, receipt);
+        calls_add_receipt(&out, receipt);
         sb_put_close(&out, '}');
     } else if (receipt->queued) {
         sb_buf_add_fmt(&out, "queued settings/%s op_id %s", receipt->stream.name, receipt->op_id);
     } else {
-        sb_buf_add_str(&out, "kept on this device only: its switch in [sync] is off");
+        sb_buf_add_str(&out, "kept on this device only: a switch is off");
     }
     sb_buf_add_char(&out, '\n');
     sb_cli_print(&out);

@@ -10,6 +10,9 @@
 
 #define ASK_MS 3000
 
+const struct sb_cli_option status_options[] = {
+    {.name = "user", .kind = SB_CLI_TEXT, .value = "USER", .help = "of this one alone"}, {0}};
+
 const char status_help[] = "sync_status is synced (everything is in the cloud), syncing, offline "
                            "(the cloud does not answer;\n"
                            "what is enqueued is safe here) or conflict (an edit of settings lost "
@@ -54,52 +57,30 @@ static int from_file(const struct agent_config *config, struct sb_buf *out, stru
 
 /* ---- for people ---- */
 
-static struct sb_span get(struct sb_span object, const char *key)
-{
-    struct sb_span value;
-
-    return sb_json_get(object, key, &value) ? value : (struct sb_span){"", 0};
-}
-
 static void label(struct sb_buf *out, const char *name)
 {
     sb_buf_add_fmt(out, "%-12s ", name);
 }
 
-/* A scalar, text without its quotes, null and absent as "-". */
-static void add_value(struct sb_buf *out, struct sb_span value)
-{
-    struct sb_buf text = {0};
-
-    if (value.len == 0 || sb_json_type_of(value) == SB_JSON_NULL) {
-        sb_buf_add_char(out, '-');
-    } else if (sb_json_type_of(value) == SB_JSON_STRING) {
-        sb_json_unescape(value, &text);
-        sb_print_safe(sb_buf_span(&text), out);
-    } else {
-        sb_buf_add_span(out, value);
-    }
-    sb_buf_free(&text);
-}
-
 static void line(struct sb_buf *out, struct sb_span status, const char *name, const char *key)
 {
     label(out, name);
-    add_value(out, get(status, key));
+    agent_cli_add_value(out, agent_cli_get(status, key));
     sb_buf_add_char(out, '\n');
 }
 
 static void pending_line(struct sb_buf *out, struct sb_span status, struct sb_now now)
 {
-    struct sb_json_field oldest = {.key = "oldest_pending", .value = get(status, "oldest_pending")};
-    struct sb_span by_type = get(status, "pending_by_type"), key, value;
+    struct sb_json_field oldest = {.key = "oldest_pending",
+                                   .value = agent_cli_get(status, "oldest_pending")};
+    struct sb_span by_type = agent_cli_get(status, "pending_by_type"), key, value;
     struct sb_json_iter iter;
     const char *before = " (";
     int64_t since_us;
     char age[32];
 
     label(out, "pending");
-    add_value(out, get(status, "pending_count"));
+    agent_cli_add_value(out, agent_cli_get(status, "pending_count"));
     sb_json_iter_init(&iter, by_type);
     while (by_type.len > 0 && sb_json_next_member(&iter, &key, &value)) {
         sb_buf_add_fmt(out, "%s" SB_SPAN_FMT " " SB_SPAN_FMT, before, SB_SPAN_ARG(key),
@@ -116,31 +97,32 @@ static void pending_line(struct sb_buf *out, struct sb_span status, struct sb_no
 
 static void trouble_lines(struct sb_buf *out, struct sb_span status)
 {
-    struct sb_span parked = get(status, "parked"), error = get(status, "last_error"), one;
+    struct sb_span parked = agent_cli_get(status, "parked"),
+                   error = agent_cli_get(status, "last_error"), one;
     struct sb_json_iter iter;
 
     sb_json_iter_init(&iter, parked);
     while (parked.len > 0 && sb_json_next_element(&iter, &one)) {
         label(out, "parked");
-        add_value(out, get(one, "stream"));
+        agent_cli_add_value(out, agent_cli_get(one, "stream"));
         sb_buf_add_str(out, ": ");
-        add_value(out, get(one, "reason"));
+        agent_cli_add_value(out, agent_cli_get(one, "reason"));
         sb_buf_add_str(out, " [");
-        add_value(out, get(one, "code"));
+        agent_cli_add_value(out, agent_cli_get(one, "code"));
         sb_buf_add_str(out, "]\n");
     }
     if (error.len > 0 && sb_json_type_of(error) == SB_JSON_OBJECT) {
         label(out, "last error");
-        add_value(out, get(error, "message"));
+        agent_cli_add_value(out, agent_cli_get(error, "message"));
         sb_buf_add_str(out, " [");
-        add_value(out, get(error, "code"));
+        agent_cli_add_value(out, agent_cli_get(error, "code"));
         sb_buf_add_str(out, "]\n");
     }
 }
 
 static void print_people(struct sb_span status, struct sb_buf *out)
 {
-    bool running = sb_span_is(get(status, "running"), "true");
+    bool running = sb_span_is(agent_cli_get(status, "running"), "true");
 
     line(out, status, "device", "device");
     line(out, status, "status", "sync_status");
@@ -153,7 +135,7 @@ static void print_people(struct sb_span status, struct sb_buf *out)
     if (running) {
         line(out, status, "in flight", "in_flight");
         label(out, "retry delay");
-        add_value(out, get(status, "retry_delay"));
+        agent_cli_add_value(out, agent_cli_get(status, "retry_delay"));
         sb_buf_add_str(out, " s\n");
     }
     trouble_lines(out, status);
