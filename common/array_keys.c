@@ -136,7 +136,12 @@ static bool fits(struct sb_span pattern, struct sb_span pointer)
 
 const char *sb_array_keys_member(const struct sb_array_keys *keys, struct sb_span pointer)
 {
-    for (size_t i = 0; keys != NULL && i < keys->count; i++)
+    if (keys == NULL)
+        return NULL;
+    for (size_t i = 0; i < keys->count; i++)
+        if (sb_span_is(pointer, keys->at[i].pattern))
+            return keys->at[i].member;
+    for (size_t i = 0; i < keys->count; i++)
         if (fits(sb_span_of(keys->at[i].pattern), pointer))
             return keys->at[i].member;
     return NULL;

@@ -40,8 +40,8 @@ int sb_array_keys_parse(struct sb_array_keys *keys, struct sb_span text, struct 
 /* The same object again, sorted; {} for none. Appends. */
 void sb_array_keys_print(const struct sb_array_keys *keys, struct sb_buf *out);
 
-/* The member for an array at that pointer, of the first pattern that fits; NULL when none does or
- * keys is NULL. */
+/* The member for an array at that pointer: of the pattern that is the pointer itself, else of the
+ * first one by bytes that fits; NULL when none does or keys is NULL. */
 const char *sb_array_keys_member(const struct sb_array_keys *keys, struct sb_span pointer);
 
 #endif

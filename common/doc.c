@@ -69,6 +69,8 @@ struct sb_span sb_doc_get(struct sb_span document, struct sb_span pointer,
         row.node[0] = inside(&sides, &row) != SB_WHOLE
                           ? sb_json_tree_child(&sides.tree[0], row.node[0], sb_buf_span(&key))
                           : SB_NO_NODE;
+        if (row.node[0] == SB_NO_NODE)
+            break;
         sb_pointer_step(&sides.path, sb_buf_span(&key));
     }
     value = sb_sides_text(&sides, &row, 0);

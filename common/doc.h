@@ -32,7 +32,7 @@ struct sb_span sb_doc_get(struct sb_span document, struct sb_span pointer,
  * {"k": v, "l": w}. In a keyed array an element that is not there is added at the end. Appends
  * nothing when the result is absent.
  * False, and out gets the document as it is, when the place lies inside an element that is not
- * there: nobody knows the rest of that element. */
+ * there (nobody knows the rest of that element) or deeper than SB_JSON_MAX_DEPTH. */
 bool sb_doc_put(struct sb_span document, struct sb_span pointer, struct sb_span value,
                 const struct sb_array_keys *arrays, struct sb_buf *out);
 

@@ -15,16 +15,16 @@
  * random numbers, allocates a small multiple of its input, recurses as deep as the documents are
  * nested and takes time in n log n of their size. Results never depend on which edit came first:
  * with local and server swapped (and `local` for `server` in the policy) text and pointers are the
- * same, what was lost is won.
+ * same, what was lost is won. A result can be larger than each of the three: whoever stores it
+ * looks whether it still is within the limits of a document.
  *
  * At every place from "" down, the first that applies:
  * - local = server: that, in the smaller text by bytes;
  * - base = local: server's text; base = server: local's text;
  * - local and server are objects: member by member. A base that is no object counts as {}; an
  *   emptied object stays;
- * - local and server are keyed arrays (array_keys.h), and base is one or is no array, which counts
- * as
- *   []: element by element, in the same way;
+ * - local and server are keyed arrays (array_keys.h): element by element, in the same way. A base
+ *   that is no array counts as [], one that is not keyed makes the array one place;
  * - else the place is undecided.
  *
  * The text of a merged object is {"k": v, "l": w}: base's members in base's order, then added ones
