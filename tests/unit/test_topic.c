@@ -64,6 +64,34 @@ static void other_topics_are_built(void **state)
     assert_string_equal(topic, "sb/v1/ingest/12");
 }
 
+static void an_operator_has_a_topic_of_its_own(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "sb/v1/admin/_op-anna",
+        "sb/v1/admin/_op-anna/reply",
+        "sb/v1/admin/_op-anna/req/",
+        "sb/v1/admin/_op-anna/req/x",
+        "sb/v1/admin/_op-/req",
+        "sb/v1/admin/edge-001/req",
+        "sb/v1/admin/_ingest-1/req",
+        "sb/v1/admin/_op-a b/req",
+        "sb/v1/admin//req",
+        "sb/v1/up/09/edge-001/ctl",
+        "sb/v1/admin/_op-" NAME_64 "/req",
+    };
+    char name[SB_NAME_MAX + 1], topic[SB_TOPIC_MAX];
+
+    (void)state;
+    assert_true(sb_topic_parse_admin(SB_SPAN("sb/v1/admin/_op-anna/req"), name));
+    assert_string_equal(name, "_op-anna");
+    sb_topic_admin_reply(topic, name);
+    assert_string_equal(topic, "sb/v1/admin/_op-anna/reply");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (sb_topic_parse_admin(sb_span_of(bad[i]), name))
+            fail_msg("taken: %s", bad[i]);
+}
+
 static void bad_topics_are_refused(void **state)
 {
     static const struct {
@@ -213,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_goes_there_and_back),
         cmocka_unit_test(other_topics_are_built),
+        cmocka_unit_test(an_operator_has_a_topic_of_its_own),
         cmocka_unit_test(bad_topics_are_refused),
         cmocka_unit_test(a_nul_in_a_topic_is_refused),
         cmocka_unit_test(ingests_are_numbers),
