@@ -116,6 +116,31 @@ static void it_is_the_hash_of_the_characteristics(void **state)
     assert_string_equal(derived(id), want);
 }
 
+static void order_of_the_interfaces_does_not_matter(void **state)
+{
+    char text[1024] = "sb device id 1\n", name[16], address[32], want[DEVICE_ID_LEN + 1];
+    char id[DEVICE_ID_LEN + 1];
+    unsigned char digest[32];
+    struct sb_span part;
+
+    (void)state;
+    for (int i = 0; i < 9; i++) {
+        snprintf(name, sizeof(name), "eth%d", i);
+        snprintf(address, sizeof(address), "00:1b:21:aa:bb:%02x\n", (unsigned)(90 - 7 * i) % 64);
+        put_interface(name, address, "0\n", true);
+    }
+    for (int at = 0; at < 64; at++)
+        for (int i = 0; i < 9; i++)
+            if ((90 - 7 * i) % 64 == at)
+                snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                         "address=00:1b:21:aa:bb:%02x\n", (unsigned)at);
+    part = sb_span_of(text);
+    sb_sha256(&part, 1, digest);
+    for (int i = 0; i < 32; i++)
+        snprintf(want + 2 * i, 3, "%02x", digest[i]);
+    assert_string_equal(derived(id), want);
+}
+
 static void every_characteristic_makes_another(void **state)
 {
     static const struct {
@@ -272,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_the_hash_of_the_characteristics, setup, teardown),
+        cmocka_unit_test_setup_teardown(order_of_the_interfaces_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(every_characteristic_makes_another, setup, teardown),
         cmocka_unit_test_setup_teardown(what_comes_and_goes_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(copies_of_an_image_differ_by_their_hardware, setup,

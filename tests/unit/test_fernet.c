@@ -304,6 +304,50 @@ static void later_keys_are_tried(void **state)
     sb_buf_free(&plain);
 }
 
+/* A token around a ciphertext, signed with the key: what only its holder can make. */
+static void wrap(const struct sb_fernet_key *key, unsigned version, struct sb_span iv,
+                 struct sb_span cipher, struct sb_buf *token)
+{
+    struct sb_buf raw = {0};
+    unsigned char mac[32];
+    size_t len;
+
+    sb_buf_add_char(&raw, (char)version);
+    sb_buf_add(&raw, "\0\0\0\0\0\0\0\1", 8);
+    sb_buf_add_span(&raw, iv);
+    sb_buf_add_span(&raw, cipher);
+    assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->signing,
+                              sizeof(key->signing), (unsigned char *)raw.data, raw.len, mac,
+                              sizeof(mac), &len));
+    sb_buf_add(&raw, mac, len);
+    sb_base64url_encode(sb_buf_span(&raw), token);
+    sb_buf_free(&raw);
+}
+
+static void other_versions_and_half_blocks_are_refused_also_when_signed(void **state)
+{
+    struct sb_fernet_key key = key_of(vector_key);
+    struct sb_buf token = {0}, block = {0};
+
+    (void)state;
+    assert_int_equal(sb_fernet_encrypt(&key, SB_SPAN("x"), 1, NULL, &token, &err), 0);
+    assert_true(sb_base64url_decode(sb_buf_span(&token), &block));
+    for (unsigned version = 0; version < 256; version++) {
+        struct sb_span iv = {block.data + 9, 16}, cipher = {block.data + 25, 16};
+        int want = version == 0x80 ? 0 : SB_ETAMPERED;
+
+        sb_buf_clear(&token);
+        wrap(&key, version, iv, cipher, &token);
+        assert_int_equal(code_of(&key, 1, sb_buf_span(&token), NULL), want);
+        cipher.len = 15;
+        sb_buf_clear(&token);
+        wrap(&key, version, iv, cipher, &token);
+        assert_int_equal(code_of(&key, 1, sb_buf_span(&token), NULL), SB_ETAMPERED);
+    }
+    sb_buf_free(&token);
+    sb_buf_free(&block);
+}
+
 static void limits_of_age_and_skew(void **state)
 {
     struct sb_fernet_key key = key_of(vector_key);
@@ -608,25 +652,6 @@ static struct sb_buf bytes_of_hex(struct sb_span object, const char *key)
     return out;
 }
 
-/* A token around a ciphertext, signed with the key: what only its holder can make. */
-static void wrap(const struct sb_fernet_key *key, struct sb_span iv, struct sb_span cipher,
-                 struct sb_buf *token)
-{
-    struct sb_buf raw = {0};
-    unsigned char mac[32];
-    size_t len;
-
-    sb_buf_add(&raw, "\x80\0\0\0\0\0\0\0\1", 9);
-    sb_buf_add_span(&raw, iv);
-    sb_buf_add_span(&raw, cipher);
-    assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->signing,
-                              sizeof(key->signing), (unsigned char *)raw.data, raw.len, mac,
-                              sizeof(mac), &len));
-    sb_buf_add(&raw, mac, len);
-    sb_base64url_encode(sb_buf_span(&raw), token);
-    sb_buf_free(&raw);
-}
-
 static void try_cbc(struct sb_span test)
 {
     struct sb_buf key_bytes = bytes_of_hex(test, "key"), iv = bytes_of_hex(test, "iv");
@@ -639,7 +664,7 @@ static void try_cbc(struct sb_span test)
     assert_int_equal(key_bytes.len, sizeof(key.encryption));
     assert_int_equal(iv.len, SB_FERNET_IV_BYTES);
     memcpy(key.encryption, key_bytes.data, sizeof(key.encryption));
-    wrap(&key, sb_buf_span(&iv), sb_buf_span(&ct), &token);
+    wrap(&key, 0x80, sb_buf_span(&iv), sb_buf_span(&ct), &token);
     rc = sb_fernet_decrypt(&key, 1, sb_buf_span(&token), NULL, &plain, NULL, &err);
     if (strcmp(result, "valid") == 0) {
         assert_int_equal(rc, 0);
@@ -703,6 +728,7 @@ int main(void)
         cmocka_unit_test(every_cut_is_refused),
         cmocka_unit_test(another_key_says_so),
         cmocka_unit_test(later_keys_are_tried),
+        cmocka_unit_test(other_versions_and_half_blocks_are_refused_also_when_signed),
         cmocka_unit_test(limits_of_age_and_skew),
         cmocka_unit_test(too_large_is_refused_before_anything),
         cmocka_unit_test(shape_of_a_token),
