@@ -185,22 +185,32 @@ bool sb_doc_put(struct sb_span document, struct sb_span pointer, struct sb_span 
 
 /* ---- an edit made again ---- */
 
-/* The elements that both the edit and the document have, in the edit's order, on the places they
- * have in the document. */
+/* Is that an element of the edit which the result has too? */
+static bool stays(const struct sb_sides *sides, const struct sb_row *row)
+{
+    return row->node[TO] != SB_NO_NODE &&
+           (row->node[DOCUMENT] != SB_NO_NODE || !sb_sides_equal(sides, row, FROM, TO));
+}
+
+/* The elements of the edit in its order, on the places that they have together. */
 static void take_order(const struct sb_sides *sides, struct sb_row *rows, uint32_t count)
 {
     struct sb_row *both = sb_xmalloc(count * sizeof(*both));
+    bool *place = sb_xcalloc(count, sizeof(*place));
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        if (rows[i].node[TO] != SB_NO_NODE && rows[i].node[DOCUMENT] != SB_NO_NODE)
+    for (uint32_t i = 0; i < count; i++) {
+        place[i] = stays(sides, &rows[i]);
+        if (place[i])
             both[n++] = rows[i];
+    }
     sb_sides_sort(sides, both, n, TO, SB_SIDES);
     n = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (rows[i].node[TO] != SB_NO_NODE && rows[i].node[DOCUMENT] != SB_NO_NODE)
+        if (place[i])
             rows[i] = both[n++];
     free(both);
+    free(place);
 }
 
 static struct sb_span raw_key(const struct sb_sides *sides, const struct sb_row *row)

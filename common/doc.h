@@ -41,7 +41,8 @@ bool sb_doc_put(struct sb_span document, struct sb_span pointer, struct sb_span 
  * losing edit" makes of the document in force. Appends nothing when that is absent. Compare with
  * `document` by sb_json_equal: when equal nothing is to be done.
  * Keyed arrays: an element that changed and is not in the document any more comes back whole, as in
- * `to`; where the edit changed the order, the elements that both have are put into that of `to`. */
+ * `to`; where the edit changed the order, the elements of `to` that the result has are put into
+ * that of `to`, on the places they have together. */
 void sb_doc_reapply(struct sb_span from, struct sb_span to, struct sb_span document,
                     const struct sb_array_keys *arrays, struct sb_buf *out);
 
