@@ -95,6 +95,19 @@ static int read_stamps(struct sb_stamps *stamps, const struct document_row *row,
     return 0;
 }
 
+/* A deleted document has one place, whose stamp is the highest of all. */
+static void tell_as_one(struct sb_stamps *stamps, struct sb_buf *out)
+{
+    struct sb_stamp top = sb_stamps_highest(stamps);
+    bool any = stamps->count > 0;
+
+    sb_stamps_clear(stamps);
+    if (any)
+        sb_stamps_raise(stamps, SB_SPAN(""), &top);
+    sb_buf_clear(out);
+    sb_stamps_print(stamps, out);
+}
+
 void apply_tell_stamps(const struct table *table, struct document_row *row)
 {
     struct sb_document *document = &row->document;
@@ -105,9 +118,14 @@ void apply_tell_stamps(const struct table *table, struct document_row *row)
         sb_buf_clear(&document->stamps);
         return;
     }
-    if (document->stamps.len > 0 || read_stamps(&stamps, row, NULL) != 0)
+    if (document->stamps.len > 0 && !document->deleted)
         return;
-    sb_stamps_print(&stamps, &document->stamps);
+    if (read_stamps(&stamps, row, NULL) != 0)
+        sb_buf_clear(&document->stamps);
+    else if (document->deleted)
+        tell_as_one(&stamps, &document->stamps);
+    else
+        sb_stamps_print(&stamps, &document->stamps);
     sb_stamps_free(&stamps);
 }
 

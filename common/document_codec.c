@@ -60,18 +60,20 @@ void sb_document_add_members(const struct sb_document *doc, bool without_data, s
     sb_add_text(out, "device", doc->device);
     sb_add_text(out, "hlc", doc->hlc);
     sb_add_text(out, "updated_at", doc->updated_at);
+    if (!doc->deleted && (doc->fetch || without_data)) {
+        sb_buf_add_str(out, fetch_member);
+        return;
+    }
+    if (doc->stamps.len > 0) {
+        sb_buf_add_str(out, stamps_key);
+        sb_buf_add_span(out, sb_buf_span(&doc->stamps));
+    }
     if (doc->deleted) {
         sb_buf_add_str(out, ",\"deleted\":true");
-    } else if (doc->fetch || without_data) {
-        sb_buf_add_str(out, fetch_member);
-    } else {
-        if (doc->stamps.len > 0) {
-            sb_buf_add_str(out, stamps_key);
-            sb_buf_add_span(out, sb_buf_span(&doc->stamps));
-        }
-        sb_buf_add_str(out, data_key);
-        sb_buf_add_span(out, sb_buf_span(&doc->data));
+        return;
     }
+    sb_buf_add_str(out, data_key);
+    sb_buf_add_span(out, sb_buf_span(&doc->data));
 }
 
 size_t sb_document_saving(const struct sb_document *doc)
@@ -169,9 +171,10 @@ static int read_body(const struct sb_json_field f[4], struct sb_document *doc, s
         rc = sb_field_bool(&f[0], &doc->deleted, err);
     if (rc == 0 && sb_field_given(&f[1]))
         rc = sb_field_bool(&f[1], &doc->fetch, err);
-    if (rc < 0 || doc->deleted || doc->fetch)
+    if (rc < 0 || (doc->fetch && !doc->deleted))
         return rc;
-    rc = read_data(&f[2], &doc->data, err);
+    if (!doc->deleted)
+        rc = read_data(&f[2], &doc->data, err);
     return rc < 0 ? rc : read_stamps(&f[3], &doc->stamps, err);
 }
 
