@@ -138,8 +138,10 @@ int cmd_history(struct sb_cli *cli)
     sb_put_u64(&h.out, "offset", offset);
     sb_put_open(&h.out, "records", '[');
     rc = store_history(h.c.store, user, limit, offset, list_record, &h, &total, &err);
-    if (rc == 0)
+    if (rc == 0 && (total > 0 || sb_cli_json(cli)))
         print_history(&h, offset, total);
+    if (rc == 0 && total == 0)
+        rc = sb_fail(&err, SB_ENOT_FOUND, "%s has no history in the cloud", user);
     sb_table_free(h.table);
     sb_buf_free(&h.out);
     cloud_cli_close(&h.c);

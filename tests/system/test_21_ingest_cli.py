@@ -288,6 +288,8 @@ def test_history_pages_newest_commit_first(stack, client):
     raw = stack.ingest.cli("history", "--user", "user-h", "--offset", 4, "--json").stdout
     assert big[:-1] in raw
     assert stack.ingest.json("history", "--user", "no-one")["total"] == 0
+    nobody = stack.ingest.cli("history", "--user", "no-one", check=False)
+    assert nobody.returncode == 5 and nobody.stdout == "" and "no-one" in nobody.stderr
     assert "5 of 5" in stack.ingest.cli("history", "--user", "user-h").stdout
     assert stack.ingest.cli("history", "--user", "a.b", check=False).returncode == 2
     assert stack.ingest.cli("history", check=False).returncode == 2
