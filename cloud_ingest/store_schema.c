@@ -1,5 +1,7 @@
 #include "store_sqlite.h"
 
+#include "common/check.h"
+
 /* Times end in _ms (since 1970, the cloud's clock) or _us. Sets of numbers are kept as
  * [[1,5],[7,7]]. `sn` is one small integer for (device, epoch, stream, branch), so that the
  * clustered key of a reading is two integers. Typed tables sensor_<type> are made from the mappings
@@ -205,7 +207,15 @@ static const char documents[] =
 
 static const struct sb_migration steps[] = {{devices_and_streams}, {records}, {documents}};
 
+#define STEPS ((int)(sizeof(steps) / sizeof(steps[0])))
+
 int store_migrate(sqlite3 *db, struct sb_err *err)
 {
-    return sb_db_migrate(db, STORE_APP_ID, steps, sizeof(steps) / sizeof(steps[0]), err);
+    return sb_db_migrate(db, STORE_APP_ID, steps, STEPS, err);
+}
+
+int store_migrate_to(sqlite3 *db, int step, struct sb_err *err)
+{
+    SB_CHECK(step >= 1 && step <= STEPS);
+    return sb_db_migrate(db, STORE_APP_ID, steps, step, err);
 }

@@ -91,6 +91,8 @@ struct store {
 };
 
 int store_migrate(sqlite3 *db, struct sb_err *err);
+/* Makes the database of an older version: the first so many steps. For tests of the later ones. */
+int store_migrate_to(sqlite3 *db, int step, struct sb_err *err);
 
 /* Makes and checks the typed tables of the mappings; with none it reads which there are. */
 int store_sensors_open(struct store *store, bool make, struct sb_err *err);

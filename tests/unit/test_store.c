@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cloud_ingest/limits.h"
+#include "cloud_ingest/store_sqlite.h"
 
 static int open_with(struct kit *kit, enum store_mode mode, const struct mapping_set *mappings,
                      struct store **store, struct sb_err *err)
@@ -52,6 +53,65 @@ static void a_foreign_or_newer_database_is_refused(void **state)
     remove(kit->path);
     assert_int_equal(open_with(kit, STORE_READ, NULL, &store, &err), -SB_ENOT_FOUND);
     kit_start(kit);
+}
+
+/* A database as the version before documents of tables left it. */
+static const char settings_of_step_2[] =
+    "INSERT INTO bindings VALUES ('edge-001', 'user-1', 1);"
+    "INSERT INTO users (user, version, tag) VALUES ('user-1', 2, '00000000000000b2');"
+    "INSERT INTO versions (user, version, doc, tag, device, stream, op_id, hlc, submitted, deleted,"
+    " sn, seq, made_us) VALUES"
+    " ('user-1', 1, 'settings', '00000000000000a1', 'edge-009', 'settings/user-1', 'a',"
+    "  '0000000000000009', '{\"x\":1,\"y\":1}', 0, 7, 1, 1),"
+    " ('user-1', 2, 'settings', '00000000000000b2', 'edge-002', 'settings/user-1', 'b',"
+    "  '0000000000000005', '{\"x\":2,\"y\":1}', 0, 8, 1, 2);"
+    "INSERT INTO documents (user, doc, version) VALUES ('user-1', 'settings', 2);"
+    "INSERT INTO conflicts (device, stream, op_id, user, code, hlc, submitted, sn, seq,"
+    " server_version, opened_ms) VALUES"
+    " ('edge-001', 'settings/user-1', 'c', 'user-1', '', '', '{}', 9, 1, 2, 5),"
+    " ('edge-001', 'settings/user-1', 'd', 'user-1', 'base_unknown', '', '{}', 9, 2, 2, 5);";
+
+static void a_database_from_before_tables_keeps_its_settings(void **state)
+{
+    const struct sb_db_options options = {.create = true};
+    struct kit *kit = *state;
+    struct document_row row = {.merged = false};
+    struct sb_err err;
+    sqlite3 *db;
+
+    kit_stop(kit);
+    remove(kit->path);
+    assert_int_equal(sb_db_open(kit->path, &options, &db, &err), 0);
+    assert_int_equal(store_migrate_to(db, 2, &err), 0);
+    assert_int_equal(sb_db_exec(db, settings_of_step_2, &err), 0);
+    sb_db_close(db);
+    kit_start(kit);
+    assert_int_equal(store_document_row(kit->store, "user-1", "settings", &row, &err), 0);
+    assert_true(row.document.exists);
+    assert_false(row.document.deleted);
+    assert_false(row.merged);
+    assert_string_equal(row.document.data.data, "{\"x\":2,\"y\":1}");
+    assert_string_equal(row.document.hlc, "0000000000000009"); /* the highest, not the last */
+    assert_string_equal(row.stamp_device, "edge-009");
+    assert_string_equal(row.document.device, "edge-002");
+    assert_int_equal(row.document.stamps.len, 0);
+    sb_document_free(&row.document);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM documents WHERE tbl = 'settings' AND id ="
+                                    " 'settings'"),
+                     1);
+    assert_int_equal(kit_count(kit, "SELECT floor FROM users"), 0);
+    assert_int_equal(kit_count(kit, "SELECT group_concat(pointers, ' ') = '[\"\"] []'"
+                                    " FROM (SELECT pointers FROM conflicts ORDER BY id)"),
+                     1);
+    /* a device goes on where it was: on the tag it had, merged with what is in force */
+    kit_expect(kit_ask(kit, "settings/user-1", 1, 1,
+                       "\"records\":[{\"op_id\":\"e\",\"hlc\":\"000000000000000a\",\"base\":"
+                       "{\"tag\":\"00000000000000a1\"},\"settings\":{\"x\":1,\"y\":3}}]"),
+               SB_RESULT_STORED, 1, 0, 0, 0, 0);
+    assert_int_equal(kit_count(kit, "SELECT version FROM documents"), 3);
+    assert_int_equal(kit_count(kit, "SELECT result = '{\"x\": 2, \"y\": 3}' FROM versions"
+                                    " WHERE version = 3"),
+                     1);
 }
 
 static int add(struct mapping_set **set, const char *text)
@@ -299,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_database_is_reopened_and_every_table_is_strict),
         CASE(a_foreign_or_newer_database_is_refused),
+        CASE(a_database_from_before_tables_keeps_its_settings),
         CASE(a_mapping_may_gain_columns_and_neither_lose_nor_change_them),
         CASE(readings_come_in_the_order_they_were_made_as_they_came),
         CASE(a_clock_that_was_off_is_corrected_once_it_is_known),
