@@ -88,7 +88,7 @@ static int read_stamps(struct sb_stamps *stamps, const struct document_row *row,
     if (document->stamps.len > 0) {
         if (sb_stamps_parse(stamps, sb_buf_span(&document->stamps), &why) == 0)
             return 0;
-        return sb_fail(err, SB_ECORRUPT, "database: stamps of a document: %s", why.msg);
+        return sb_fail(err, SB_EINTERNAL, "stamps of a document: %s", why.msg);
     }
     top = sb_stamp_of(sb_hex16_value(document->hlc), sb_span_of(row->stamp_device));
     sb_stamps_raise(stamps, SB_SPAN(""), &top);

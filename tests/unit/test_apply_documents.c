@@ -675,6 +675,43 @@ static void a_document_without_stamps_counts_as_stamped_as_a_whole(void **state)
                                                "\"/x\":[\"0000000000000006\",\"edge-002\"]}");
 }
 
+static void more_stamps_than_are_kept_become_one(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_buf many = {0};
+    char base[64];
+
+    kit_policy(kit, SB_POLICY_LATEST);
+    sb_put_open(&many, NULL, '{');
+    for (int i = 0; i <= SB_STAMPS_MAX; i++)
+        sb_buf_add_fmt(&many, "%s\"m%d\":%d", i == 0 ? "" : ",", i, i);
+    sb_put_close(&many, '}');
+    stored(edit(kit, "a", 7, "projects", "p", "null", many.data));
+    assert_int_equal(kit_count(kit, "SELECT stamps = '{\"\":[\"0000000000000007\",\"edge-001\"]}'"
+                                    " FROM documents"),
+                     1);
+    snprintf(base, sizeof(base), "%s", tag_of(kit, "projects/p"));
+    stored(edit(kit, "b", 8, "projects", "p", base, "{\"x\": 1}"));
+    stored(edit_2(kit, "c", 9, "projects", "p", base, "{\"x\": 2}"));
+    assert_string_equal(in_force(kit, "projects/p"), "{\"x\": 2}");
+    sb_buf_free(&many);
+}
+
+static void a_clock_that_runs_ahead_is_taken_back_once(void **state)
+{
+    struct kit *kit = *state;
+    char hlc[SB_EPOCH_LEN + 1], sql[128];
+
+    kit_expect(kit_ask(kit, RECORDS, 1, 1,
+                       "\"records\":[{\"op_id\":\"a\",\"hlc\":\"fffffffffffffffe\",\"base\":null,"
+                       "\"table\":\"projects\",\"id\":\"p\",\"operation\":\"add\",\"data\":{}}]"),
+               SB_RESULT_STORED, 1, 0, 0, 0, 0);
+    sb_hex16_of((uint64_t)kit_count(kit, "SELECT made_us / 1000 FROM versions") << 16, hlc);
+    snprintf(sql, sizeof(sql), "SELECT v.hlc = '%s' AND d.hlc = v.hlc FROM versions v, documents d",
+             hlc);
+    assert_int_equal(kit_count(kit, sql), 1);
+}
+
 /* A small document in a text of its own; NULL: none. */
 static const char *some_text(struct sb_rng *rng, struct sb_buf *out)
 {
@@ -1105,6 +1142,8 @@ int main(void)
         RECORD(under_latest_the_newer_edit_wins_each_place_whatever_the_order),
         RECORD(a_place_has_the_stamp_of_its_own_last_change),
         RECORD(a_document_without_stamps_counts_as_stamped_as_a_whole),
+        RECORD(more_stamps_than_are_kept_become_one),
+        RECORD(a_clock_that_runs_ahead_is_taken_back_once),
         RECORD(two_edits_end_the_same_whatever_the_order),
         RECORD(arrays_are_merged_by_key_where_the_table_says_so),
         RECORD(what_is_encrypted_is_never_merged),
