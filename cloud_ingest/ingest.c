@@ -629,7 +629,7 @@ void ingest_tidy(struct ingest *ingest, struct sb_now now)
     ingest->tidy_due_ms =
         now.mono_ms + (rc == 0 && more ? LIMIT_PURGE_REST_MS : LIMIT_PURGE_LOOK_MS);
     if (rc != 0)
-        sb_log_err("old tombstones and answers stay for now", &err);
+        sb_log_err("old tombstones and answers were not removed", &err);
     else
         ingest->counters.tombstones += (uint64_t)gone.tombstones;
 }
