@@ -6,8 +6,10 @@
 #include "common/json_read.h"
 #include "daemon_internal.h"
 
-/* The verbs of the daemon's socket: {"verb":"status"}, {"verb":"online"} and
- * {"verb":"hello","device":"edge-001","wait_ms":5000} (device: that one alone). */
+/* The verbs of the daemon's socket: {"verb":"status"}, {"verb":"online"},
+ * {"verb":"hello","device":"edge-001","wait_ms":5000} (device: that one alone), and
+ * {"verb":"request","by":"_op-anna","id":…,"op":…,"args":{…}}: what operators ask on their topic,
+ * answered likewise. */
 
 #define CHECK_MS      25 /* between two looks for hellos that have come, and 1 ms more ... */
 #define CHECK_EACH    10 /* ... for so many devices that are waited for */
@@ -117,6 +119,9 @@ static void put_counters(const struct daemon *d, struct sb_buf *out)
     sb_put_u64(out, "replies_dropped", c.replies_dropped);
     sb_put_u64(out, "events", c.events);
     sb_put_u64(out, "events_suppressed", c.events_suppressed);
+    sb_put_u64(out, "notifies", c.notifies);
+    sb_put_u64(out, "notifies_dropped", c.notifies_dropped);
+    sb_put_u64(out, "tombstones", c.tombstones);
     sb_put_u64(out, "new_boots", c.new_boots);
     sb_put_u64(out, "cache_hits", c.cache_hits);
     sb_put_u64(out, "cache_misses", c.cache_misses);
@@ -395,12 +400,32 @@ struct call {
     char verb[32];
     char device[SB_NAME_MAX + 1];
     uint64_t wait_ms;
+    char by[SB_NAME_MAX + 1]; /* who makes the request */
+    struct sb_request request;
 };
+
+static int read_request(const struct sb_json_field f[4], struct call *call, struct sb_err *err)
+{
+    int rc = sb_field_name(&f[0], call->by, err);
+
+    if (rc == 0 && !sb_operator_valid(sb_span_of(call->by)))
+        rc = sb_fail(err, SB_EBAD_ID, "by: not _op-<name>");
+    if (rc == 0)
+        rc = sb_field_uuid(&f[1], call->request.id, err);
+    if (rc == 0)
+        rc = sb_field_text(&f[2], call->request.op, sizeof(call->request.op), err);
+    if (rc == 0)
+        rc = sb_field_type(&f[3], SB_JSON_OBJECT, err);
+    call->request.args = f[3].value;
+    return rc;
+}
 
 static int read_call(struct sb_span line, struct call *call, struct sb_err *err)
 {
-    enum { VERB, DEVICE, WAIT, FIELDS };
-    struct sb_json_field fields[FIELDS] = {{.key = "verb"}, {.key = "device"}, {.key = "wait_ms"}};
+    enum { VERB, DEVICE, WAIT, BY, ID, OP, ARGS, FIELDS };
+    struct sb_json_field fields[FIELDS] = {{.key = "verb"}, {.key = "device"}, {.key = "wait_ms"},
+                                           {.key = "by"},   {.key = "id"},     {.key = "op"},
+                                           {.key = "args"}};
     struct sb_span object;
     int rc = sb_json_check(line, &sb_wire_limits, &object, err);
 
@@ -416,7 +441,26 @@ static int read_call(struct sb_span line, struct call *call, struct sb_err *err)
         rc = sb_field_u64(&fields[WAIT], 0, WAIT_MAX_MS, &call->wait_ms, err);
     if (rc == 0 && call->device[0] != '\0' && !sb_device_valid(sb_span_of(call->device)))
         rc = sb_fail(err, SB_EBAD_ID, "device: not a device id");
+    if (rc == 0 && strcmp(call->verb, "request") == 0)
+        rc = read_request(&fields[BY], call, err);
     return rc;
+}
+
+static void answer_request(struct daemon *d, uint64_t client, const struct call *call)
+{
+    struct sb_buf line = {0};
+    struct sb_err err;
+
+    if (d->ingest == NULL) {
+        sb_fail(&err, SB_EBUSY, "the database cannot be used: %.200s", d->store_err.msg);
+        refuse(d, client, &err);
+    } else if (ingest_request(d->ingest, call->by, &call->request, sb_clock_now(), &line, &err) !=
+               0) {
+        refuse(d, client, &err);
+        sb_buf_free(&line);
+    } else {
+        answer(d, client, &line);
+    }
 }
 
 void daemon_control_call(void *ctx, const struct sb_control_call *control_call)
@@ -432,8 +476,10 @@ void daemon_control_call(void *ctx, const struct sb_control_call *control_call)
         answer_status(d, client);
     } else if (strcmp(call.verb, "online") == 0) {
         answer_online(d, client);
+    } else if (strcmp(call.verb, "request") == 0) {
+        answer_request(d, client, &call);
     } else if (strcmp(call.verb, "hello") != 0) {
-        sb_fail(&err, SB_EUNKNOWN_OP, "verb '%s': not status, online or hello", call.verb);
+        sb_fail(&err, SB_EUNKNOWN_OP, "verb '%s': not status, online, hello or request", call.verb);
         refuse(d, client, &err);
     } else if (call.wait_ms == 0 && call.device[0] != '\0') {
         hint(d, client, call.device);

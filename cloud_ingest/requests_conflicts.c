@@ -423,14 +423,16 @@ static int resolve(struct request_call *call, const struct sb_resolve_args *args
                    struct sb_err *err)
 {
     struct conflict c = {.stream = ""};
+    struct sb_err why;
     bool may;
     int rc;
 
-    if (!call->who->is_operator && args->id > 0)
-        return request_refuse(call, SB_EBAD_VALUE,
-                              "id: for operators; a device sends an edit and tells ops");
-    if (call->who->is_operator && args->id == 0)
-        return request_refuse(call, SB_EBAD_VALUE, "ops: for the device that made them");
+    if (call->who->is_operator == (args->id == 0)) {
+        sb_fail(&why, SB_EBAD_VALUE, "%s",
+                args->id > 0 ? "id: for operators; a device sends an edit and tells ops"
+                             : "ops: for the device that made them");
+        return request_unread(call, &why);
+    }
     if (args->id == 0)
         return resolve_own(call, args, err);
     rc = find_conflict(call, args->id, &c, &may, err);

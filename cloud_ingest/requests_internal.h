@@ -12,7 +12,7 @@ struct request_call {
     const struct sb_request *request;
     size_t max_bytes;
     struct request_outcome *outcome;
-    bool unread; /* its args could not be read: the refusal need not be kept */
+    bool unread; /* its args are wrong whatever there is: the refusal need not be kept */
 };
 
 /* A handler fills in outcome->data and says so with request_done, or refuses. Nothing is written

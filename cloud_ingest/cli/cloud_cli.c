@@ -1,29 +1,48 @@
 #include "cloud_cli.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cloud_ingest/requests.h"
 #include "common/json_read.h"
 #include "common/json_text.h"
 
 #define BUSY_MS 5000 /* the daemon's transactions are short */
 #define ASK_MS  3000 /* and beyond what was asked to be waited for */
 
-int cloud_cli_open(struct cloud_cli *c, struct sb_cli *cli, enum store_mode mode)
+#define REQUEST_MS 10000 /* a daemon that waits for the database's lock answers busy before */
+
+static int open_store(struct cloud_cli *c, enum store_mode mode, struct sb_err *err)
 {
     struct store_options options = {.mode = mode, .busy_timeout_ms = BUSY_MS};
+    int rc = store_open(c->config.store_path, &options, &c->store, err);
+
+    if (rc == -(int)SB_ENOT_FOUND)
+        rc = sb_fail(err, SB_ENOT_FOUND, "%.180s: no database yet; `cloud_ingest run` makes it",
+                     c->config.store_path);
+    return rc;
+}
+
+int cloud_cli_config(struct cloud_cli *c, struct sb_cli *cli)
+{
     struct sb_err err = {0};
-    int rc;
 
     *c = (struct cloud_cli){.cli = cli};
-    rc = cloud_config_from(sb_cli_conf(cli), &c->config, &err);
-    if (rc == 0) {
-        rc = store_open(c->config.store_path, &options, &c->store, &err);
-        if (rc == -(int)SB_ENOT_FOUND)
-            sb_fail(&err, SB_ENOT_FOUND, "%.180s: no database yet; `cloud_ingest run` makes it",
-                    c->config.store_path);
-    }
-    return rc == 0 ? 0 : sb_cli_fail(cli, &err);
+    if (cloud_config_from(sb_cli_conf(cli), &c->config, &err) != 0)
+        return sb_cli_fail(cli, &err);
+    return 0;
+}
+
+int cloud_cli_open(struct cloud_cli *c, struct sb_cli *cli, enum store_mode mode)
+{
+    struct sb_err err = {0};
+    int status = cloud_cli_config(c, cli);
+
+    if (status != 0)
+        return status;
+    return open_store(c, mode, &err) == 0 ? 0 : sb_cli_fail(cli, &err);
 }
 
 void cloud_cli_close(struct cloud_cli *c)
@@ -49,6 +68,89 @@ int cloud_cli_ask(struct cloud_cli *c, const char *verb, const char *device, int
                     answer, err);
     sb_buf_free(&request);
     return rc;
+}
+
+/* ---- requests ---- */
+
+/* "_op-" and who asks: what a decision names as its author. */
+static void operator_name(char out[SB_NAME_MAX + 1])
+{
+    const char *name = getenv("SUDO_USER");
+    const struct passwd *user = getpwuid(geteuid());
+
+    if (name == NULL || name[0] == '\0')
+        name = user != NULL ? user->pw_name : "local";
+    snprintf(out, SB_NAME_MAX + 1, "_op-%.60s", name);
+    for (char *at = out; *at != '\0'; at++)
+        if (!sb_name_valid((struct sb_span){at, 1}))
+            *at = '-';
+}
+
+static int ask_daemon(struct cloud_cli *c, const char *by, const struct sb_request *request,
+                      struct sb_buf *answer, struct sb_err *err)
+{
+    struct sb_buf line = {0};
+    int rc;
+
+    sb_put_open(&line, NULL, '{');
+    sb_put_text(&line, "verb", "request");
+    sb_put_text(&line, "by", by);
+    sb_put_text(&line, "id", request->id);
+    sb_put_text(&line, "op", request->op);
+    sb_put_raw(&line, "args", request->args);
+    sb_put_close(&line, '}');
+    rc = sb_cli_ask(c->cli, c->config.socket_path, sb_buf_span(&line), REQUEST_MS, answer, err);
+    sb_buf_free(&line);
+    return rc;
+}
+
+static int ask_database(struct cloud_cli *c, const char *by, const struct sb_request *request,
+                        struct sb_buf *answer, struct sb_err *err)
+{
+    const struct requester who = {.name = by, .is_operator = true, .is_local = true};
+    struct ingest_config config = c->config.ingest;
+    struct tables *tables = NULL;
+    int rc = cloud_config_tables(&c->config, &tables, err);
+
+    if (rc != 0)
+        return rc;
+    config.tables = tables;
+    rc = c->store == NULL ? open_store(c, STORE_ADMIN, err) : 0;
+    if (rc == 0)
+        rc = requests_alone(c->store, &config, &who, request, sb_clock_now(), answer, err);
+    tables_free(tables);
+    return rc;
+}
+
+static int read_answer(struct sb_span text, struct sb_span *data, struct sb_err *err)
+{
+    struct sb_answer answer;
+    int rc = sb_answer_decode(text, &answer, err);
+
+    *data = answer.data;
+    if (rc == 0 && !answer.success)
+        rc = sb_fail(err, answer.code, "%s", answer.reason);
+    return rc;
+}
+
+int cloud_cli_request(struct cloud_cli *c, const char *op, struct sb_span args,
+                      struct sb_buf *answer, struct sb_span *data, struct sb_err *err)
+{
+    struct sb_request request = {.args = args};
+    char by[SB_NAME_MAX + 1];
+    struct sb_rng rng;
+    int rc;
+
+    sb_rng_seed_os(&rng);
+    sb_uuid7(&rng, sb_clock_now().wall_us, request.id);
+    memcpy(request.op, op, strlen(op) + 1);
+    operator_name(by);
+    rc = ask_daemon(c, by, &request, answer, err);
+    if (rc == -(int)SB_ENOT_RUNNING) {
+        sb_buf_clear(answer);
+        rc = ask_database(c, by, &request, answer, err);
+    }
+    return rc == 0 ? read_answer(sb_buf_span(answer), data, err) : rc;
 }
 
 /* ---- who is online ---- */

@@ -15,6 +15,10 @@ int cmd_devices(struct sb_cli *cli);
 int cmd_readings(struct sb_cli *cli);
 int cmd_history(struct sb_cli *cli);
 int cmd_settings(struct sb_cli *cli);
+int cmd_records(struct sb_cli *cli);
+int cmd_conflicts_list(struct sb_cli *cli);
+int cmd_conflicts_show(struct sb_cli *cli);
+int cmd_conflicts_resolve(struct sb_cli *cli);
 int cmd_verify(struct sb_cli *cli);
 int cmd_quarantine_list(struct sb_cli *cli);
 int cmd_quarantine_show(struct sb_cli *cli);
@@ -24,11 +28,12 @@ int cmd_device_grant(struct sb_cli *cli);
 int cmd_device_revoke(struct sb_cli *cli);
 
 extern const struct sb_cli_option devices_options[], readings_options[], history_options[],
-    settings_options[], verify_options[], quarantine_list_options[], quarantine_show_options[],
-    device_list_options[], device_revoke_options[];
+    settings_options[], records_options[], conflicts_list_options[], conflicts_resolve_options[],
+    verify_options[], quarantine_list_options[], quarantine_show_options[], device_list_options[],
+    device_revoke_options[];
 extern const char run_help[], status_help[], devices_help[], readings_help[], history_help[],
-    settings_help[], verify_help[], quarantine_help[], device_add_help[], device_grant_help[],
-    device_revoke_help[];
+    settings_help[], records_help[], conflicts_help[], verify_help[], quarantine_help[],
+    device_add_help[], device_grant_help[], device_revoke_help[];
 
 /* The configuration and the database; 0, or the exit status of what was said on standard error.
  * SB_ENOT_FOUND where there is no database yet. */
@@ -38,11 +43,19 @@ struct cloud_cli {
     struct store *store;
 };
 int cloud_cli_open(struct cloud_cli *c, struct sb_cli *cli, enum store_mode mode);
+/* The configuration alone; the rest as cloud_cli_open. */
+int cloud_cli_config(struct cloud_cli *c, struct sb_cli *cli);
 void cloud_cli_close(struct cloud_cli *c);
 
 /* Asks the daemon {"verb":verb,"device":…,"wait_ms":…}; device NULL and wait_ms 0 are left out. */
 int cloud_cli_ask(struct cloud_cli *c, const char *verb, const char *device, int64_t wait_ms,
                   struct sb_buf *answer, struct sb_err *err);
+
+/* Asks what operators ask on their topic (PROTOCOL.md section 6): the daemon where it runs, else
+ * the database, which is opened for it. answer holds the text into which *data points. A refusal is
+ * an error. */
+int cloud_cli_request(struct cloud_cli *c, const char *op, struct sb_span args,
+                      struct sb_buf *answer, struct sb_span *data, struct sb_err *err);
 
 /* The names of the devices that are online, sorted. */
 struct cloud_online {

@@ -90,6 +90,7 @@ static void put_device(struct listing *l, const struct device_info *info,
     sb_put_time_ms(out, "added_at", info->added_ms);
     sb_put_time_ms(out, "hello_at", info->hello_ms);
     sb_put_time_ms(out, "last_seen", info->last_ms);
+    sb_put_time_ms(out, "last_sync", info->last_ms);
     sb_put_text_or_null(out, "epoch", info->epoch);
     sb_put_text_or_null(out, "device_boot", info->device_boot);
     sb_put_i64(out, "epochs", info->epochs);

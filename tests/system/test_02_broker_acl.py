@@ -188,6 +188,28 @@ def test_an_operator_watches_and_reads_no_data(connect):
         ("sb/v1/ingest/1", b"public"), ("sb/v1/admin/_op-bob/reply", b"last")}
 
 
+def test_requests_of_operators_reach_ingests_and_answers_who_asked(connect):
+    """Nobody reads another's questions or answers, whatever is subscribed to."""
+    alice, bob, device = connect("_op-alice"), connect("_op-bob"), connect("edge-001")
+    ingest = connect("_ingest-1")
+    for client in (alice, bob, device, ingest):
+        client.subscribe("sb/v1/admin/+/req", "sb/v1/admin/+/reply", "sb/v1/admin/+/+",
+                         "sb/v1/ingest/+")
+    for client in (alice, bob, device):
+        client.subscribe("sb/v1/admin/_op-alice/req", "sb/v1/admin/_op-alice/reply")
+    assert alice.publish("sb/v1/admin/_op-alice/req", b"asked") == SUCCESS
+    ingest.wait_message("sb/v1/admin/_op-alice/req", b"asked")
+    assert ingest.publish("sb/v1/admin/_op-alice/reply", b"answered") == SUCCESS
+    alice.wait_message("sb/v1/admin/_op-alice/reply", b"answered")
+    assert ingest.publish("sb/v1/ingest/1", b"last") == SUCCESS
+    for client in (alice, bob, device, ingest):
+        client.wait_message("sb/v1/ingest/1", b"last")
+    # two subscriptions that fit may bring a message twice
+    assert {*alice.topics()} == {"sb/v1/admin/_op-alice/reply", "sb/v1/ingest/1"}
+    assert {*ingest.topics()} == {"sb/v1/admin/_op-alice/req", "sb/v1/ingest/1"}
+    assert {*bob.topics()} == {*device.topics()} == {"sb/v1/ingest/1"}
+
+
 def test_an_operator_sees_the_brokers_figures(connect):
     operator = connect("_op-alice")
     operator.subscribe("$SYS/#")

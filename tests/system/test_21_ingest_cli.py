@@ -592,9 +592,10 @@ def test_help_of_every_verb(bare):
     text = bare("--help").stdout
     verbs = re.findall(r"^  ((?:[a-z]+ )?[a-z]+)  +\S", text.split("verbs:")[1].split("options:")[0],
                        re.MULTILINE)
-    assert {"run", "status", "verify", "devices", "readings", "history", "settings",
-            "quarantine list", "quarantine show", "device add", "device list", "device grant",
-            "device revoke", "config sample", "config check", "config get"} == set(verbs)
+    assert {"run", "status", "verify", "devices", "readings", "history", "settings", "records",
+            "conflicts list", "conflicts show", "conflicts resolve", "quarantine list",
+            "quarantine show", "device add", "device list", "device grant", "device revoke",
+            "config sample", "config check", "config get"} == set(verbs)
     for verb in verbs:
         result = bare(*verb.split(), "--help")
         assert result.returncode == 0 and result.stdout.startswith(f"usage: cloud_ingest {verb}")
