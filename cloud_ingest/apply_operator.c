@@ -8,13 +8,14 @@
 /* What an operator decides: a version on the document in force, and what a losing edit would make
  * of it. Devices decide by ordinary operations (apply_documents.c). */
 
-static int find_table(const struct apply *a, const char *name, const struct table **table,
-                      struct sb_err *err)
+/* NULL with SB_EUNKNOWN_TABLE. */
+static const struct table *find_table(const struct apply *a, const char *name, struct sb_err *err)
 {
-    *table = tables_get(a->tables, name);
-    if (*table == NULL)
-        return sb_fail(err, SB_EUNKNOWN_TABLE, "no table %.64s is declared here", name);
-    return 0;
+    const struct table *table = tables_get(a->tables, name);
+
+    if (table == NULL)
+        sb_fail(err, SB_EUNKNOWN_TABLE, "no table %.64s is declared here", name);
+    return table;
 }
 
 static int read_in_force(struct apply *a, const char *user, const char *doc, struct sb_err *err)
@@ -85,12 +86,12 @@ int apply_operator_write(struct apply *a, const struct operator_write *write, ui
                          struct sb_err *err)
 {
     char doc[STORE_DOC_MAX + 1];
-    const struct table *table;
-    int rc = find_table(a, write->table, &table, err);
+    const struct table *table = find_table(a, write->table, err);
+    int rc;
 
     *version = 0;
-    if (rc != 0)
-        return rc;
+    if (table == NULL)
+        return -(int)SB_EUNKNOWN_TABLE;
     store_doc_print(table->name, write->id, doc);
     rc = read_in_force(a, write->user, doc, err);
     if (rc == 0)
@@ -133,15 +134,16 @@ int apply_set_again(struct apply *a, const struct losing_edit *edit, struct sb_b
 {
     struct apply_work *w = apply_work(a);
     char doc[STORE_DOC_MAX + 1];
-    const struct table *table;
+    const struct table *table = find_table(a, edit->table, err);
     struct sb_span in_force, after;
-    int rc = find_table(a, edit->table, &table, err);
+    int rc;
 
     *same = false;
     sb_buf_clear(result);
+    if (table == NULL)
+        return -(int)SB_EUNKNOWN_TABLE;
     store_doc_print(edit->table, edit->id, doc);
-    if (rc == 0)
-        rc = read_in_force(a, edit->user, doc, err);
+    rc = read_in_force(a, edit->user, doc, err);
     if (rc == 0)
         rc = base_of_edit(a, edit, err);
     if (rc != 0)
