@@ -77,14 +77,14 @@ int store_conflict_entries(struct store *store, const char *user, bool open, uin
                            bool (*each)(void *ctx, const struct conflict_entry *entry), void *ctx,
                            struct sb_err *err)
 {
-    /* texts of their own, so that each has its index */
+    /* texts of their own, so that each has its index: open ones are few among many */
     static const char *const texts[2][2] = {
         {"SELECT " COLUMNS " FROM conflicts WHERE ?1 IS NULL AND id > ?2 ORDER BY id LIMIT ?3",
          "SELECT " COLUMNS " FROM conflicts WHERE user = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
-        {"SELECT " COLUMNS " FROM conflicts WHERE resolved_ms IS NULL AND ?1 IS NULL AND id > ?2"
-         " ORDER BY id LIMIT ?3",
-         "SELECT " COLUMNS " FROM conflicts WHERE resolved_ms IS NULL AND user = ?1 AND id > ?2"
-         " ORDER BY id LIMIT ?3"},
+        {"SELECT " COLUMNS " FROM conflicts INDEXED BY conflicts_open WHERE resolved_ms IS NULL"
+         " AND ?1 IS NULL AND id > ?2 ORDER BY id LIMIT ?3",
+         "SELECT " COLUMNS " FROM conflicts INDEXED BY conflicts_open WHERE resolved_ms IS NULL"
+         " AND user = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
     };
     struct query *q = query_start(store, texts[open][user != NULL]);
 

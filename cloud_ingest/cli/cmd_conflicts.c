@@ -109,19 +109,22 @@ int cmd_conflicts_list(struct sb_cli *cli)
 {
     static const char *const heads[] = {"ID",   "USER",     "TABLE",  "DOCUMENT",   "DEVICE", "OP",
                                         "CODE", "POINTERS", "OPENED", "RESOLUTION", "BY"};
+    const char *user = sb_cli_text(cli, "user");
     struct listing l = {.table = NULL};
     struct sb_err err = {0};
-    int rc, status = cloud_cli_open(&l.c, cli, STORE_READ);
+    int rc, status;
 
+    if (user != NULL && !sb_name_valid(sb_span_of(user)))
+        return sb_cli_usage(cli, "--user '%.80s': not [A-Za-z0-9_-]{1,64}", user);
+    status = cloud_cli_open(&l.c, cli, STORE_READ);
     if (status != 0)
         return status;
     l.table = sb_table_new(heads, sizeof(heads) / sizeof(heads[0]));
     sb_put_open(&l.out, NULL, '{');
     sb_put_open(&l.out, "conflicts", '[');
-    rc = store_conflict_entries(l.c.store, sb_cli_text(cli, "user"), !sb_cli_given(cli, "all"),
-                                (uint64_t)sb_cli_number(cli, "after", 0),
-                                (uint64_t)sb_cli_number(cli, "limit", LIMIT_DEFAULT), list_entry,
-                                &l, &err);
+    rc = store_conflict_entries(
+        l.c.store, user, !sb_cli_given(cli, "all"), (uint64_t)sb_cli_number(cli, "after", 0),
+        (uint64_t)sb_cli_number(cli, "limit", LIMIT_DEFAULT), list_entry, &l, &err);
     if (rc == 0 && sb_cli_json(cli)) {
         sb_put_close(&l.out, ']');
         sb_put_close(&l.out, '}');
