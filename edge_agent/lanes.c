@@ -251,6 +251,8 @@ void lane_park(struct lane *lane, int64_t now_ms, int64_t least_ms, int64_t most
     if (lane->park_ms > most_ms)
         lane->park_ms = most_ms;
     lane->parked_until_ms = now_ms + lane->park_ms;
+    lane->parked_ms = now_ms;
+    lane->park_count++;
     lane->park_code = code;
     snprintf(lane->park_reason, sizeof(lane->park_reason), "%s", reason);
 }
@@ -259,6 +261,7 @@ void lane_unpark(struct lane *lane)
 {
     lane->parked_until_ms = 0;
     lane->park_ms = 0;
+    lane->park_count = 0;
     lane->park_code = SB_OK;
     lane->park_reason[0] = '\0';
 }

@@ -21,6 +21,8 @@ struct lane {
     uint64_t cap;            /* records a batch, halved by a limit refusal */
     int64_t parked_until_ms; /* 0 = not parked */
     int64_t park_ms;         /* the delay in force, 0 = none yet */
+    uint64_t park_count;     /* refusals since something was answered, and when the last one came */
+    int64_t parked_ms;
     enum sb_code park_code;
     char park_reason[160];
 };

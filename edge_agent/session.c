@@ -155,6 +155,17 @@ static bool all_parts_seen(const struct session *session)
     return true;
 }
 
+/* Every part names all tables: those of the last one that came. */
+static void copy_tables(struct sb_welcome *whole, const struct sb_welcome *part)
+{
+    size_t size = part->table_count * sizeof(*part->tables);
+
+    whole->tables = sb_xrealloc(whole->tables, size > 0 ? size : sizeof(*whole->tables));
+    whole->table_count = part->table_count;
+    if (size > 0)
+        memcpy(whole->tables, part->tables, size);
+}
+
 static void merge_part(struct sb_welcome *whole, const struct sb_welcome *part)
 {
     memcpy(whole->nonce, part->nonce, sizeof(whole->nonce));
@@ -163,6 +174,7 @@ static void merge_part(struct sb_welcome *whole, const struct sb_welcome *part)
     whole->restored = whole->restored || part->restored;
     whole->limits = part->limits;
     whole->server_time_us = part->server_time_us;
+    copy_tables(whole, part);
     for (size_t i = 0; i < part->standing_count; i++) {
         const struct sb_standing *from = &part->standings[i];
         struct sb_standing *to = sb_welcome_add(whole, from->epoch, from->stream);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/json_scan.h"
+#include "edge_agent/user_figures.h"
 
 /* ---- small printers ---- */
 
@@ -80,7 +81,7 @@ static void add_by_type(struct sb_buf *out, const struct by_type *by)
 
 /* ---- the live part ---- */
 
-static void add_parked(struct sb_buf *out, const struct lanes *lanes)
+static void add_parked(struct sb_buf *out, const struct lanes *lanes, struct sb_now now)
 {
     const char *comma = "";
 
@@ -93,6 +94,9 @@ static void add_parked(struct sb_buf *out, const struct lanes *lanes)
         sb_buf_add_fmt(out, "%s{\"stream\":\"%s\",\"code\":\"%s\"", comma, lane->name,
                        sb_code_name(lane->park_code));
         add_text(out, "reason", lane->park_reason);
+        add_number(out, "tries", lane->park_count);
+        add_time(out, "last_try", now.wall_us - (now.mono_ms - lane->parked_ms) * 1000);
+        add_time(out, "next_try", now.wall_us + (lane->parked_until_ms - now.mono_ms) * 1000);
         sb_buf_add_char(out, '}');
         comma = ",";
     }
@@ -110,7 +114,8 @@ static void add_last_error(struct sb_buf *out, const struct sb_err *error)
     sb_buf_add_char(out, '}');
 }
 
-static void add_live(struct sb_buf *out, const struct edge *edge, const struct edge_status *live)
+static void add_live(struct sb_buf *out, const struct edge *edge, const struct edge_status *live,
+                     struct sb_now now)
 {
     add_bool(out, "connected", live->connected);
     add_bool(out, "welcomed", live->welcomed);
@@ -130,21 +135,95 @@ static void add_live(struct sb_buf *out, const struct edge *edge, const struct e
                    (unsigned long long)live->stored, (unsigned long long)live->duplicate,
                    (unsigned long long)live->revised, (unsigned long long)live->rejected,
                    (unsigned long long)live->conflict);
-    add_parked(out, edge_lanes(edge));
+    add_bool(out, "pulling", live->pulling);
+    add_number(out, "pulls", live->pulls);
+    add_number(out, "pulled", live->pulled);
+    add_number(out, "stale", live->stale);
+    add_time(out, "last_pull", live->last_pull_us);
+    add_parked(out, edge_lanes(edge), now);
     add_last_error(out, &live->last_error);
 }
 
-static const char *word(const struct outbox_counts *counts, bool online)
+/* The indicator: what a person has to decide goes before what time will mend. */
+static const char *word(uint64_t conflicts, uint64_t pending, bool online, bool pulling)
 {
-    if (counts->conflicts > 0)
+    if (conflicts > 0)
         return "conflict";
     if (!online)
         return "offline";
-    return counts->pending > 0 ? "syncing" : "synced";
+    return pending > 0 || pulling ? "syncing" : "synced";
 }
 
-int status_print(struct outbox *ob, const char *device, const struct edge *live, struct sb_now now,
-                 struct sb_buf *out, struct sb_err *err)
+/* ---- documents and users ---- */
+
+static int count_document(void *ctx, const struct document_name *name,
+                          const struct outbox_document *doc)
+{
+    (void)name;
+    (void)doc;
+    ++*(uint64_t *)ctx;
+    return 0;
+}
+
+static int count_user(void *ctx, const struct outbox_user *user)
+{
+    (void)user;
+    ++*(uint64_t *)ctx;
+    return 0;
+}
+
+static int add_documents(struct sb_buf *out, struct outbox *ob, struct sb_err *err)
+{
+    uint64_t unsent = 0, trouble = 0, users = 0;
+    int rc;
+
+    if ((rc = outbox_documents_unsent(ob, NULL, NULL, count_document, &unsent, err)) < 0 ||
+        (rc = outbox_documents_trouble(ob, NULL, count_document, &trouble, err)) < 0 ||
+        (rc = outbox_users(ob, count_user, &users, err)) < 0)
+        return rc;
+    add_number(out, "unsent", unsent);
+    add_number(out, "trouble", trouble);
+    add_number(out, "users", users);
+    return 0;
+}
+
+static int print_user(struct outbox *ob, const char *device, const char *user,
+                      const struct edge *live, struct sb_buf *out, struct sb_err *err)
+{
+    struct edge_status figures = {0};
+    struct user_figures f;
+    int rc = user_figures_read(ob, user, &f, err);
+
+    if (rc == 0 && !f.known)
+        rc = sb_fail(err, SB_ENOT_FOUND, "%s is no user of this device", user);
+    if (rc != 0)
+        return rc;
+    if (live != NULL)
+        edge_status(live, &figures);
+    sb_buf_add_str(out, "{\"device\":");
+    sb_buf_add_json(out, sb_span_of(device));
+    add_text(out, "user_id", user);
+    add_bool(out, "added", f.added);
+    add_bool(out, "running", live != NULL);
+    add_text(out, "sync_status",
+             word(f.conflicts, f.pending, figures.welcomed, f.added && figures.pulling));
+    add_bool(out, "is_online", figures.welcomed);
+    add_number(out, "pending_count", f.pending);
+    add_number(out, "conflicts", f.conflicts);
+    add_number(out, "unsent", f.unsent);
+    add_time(out, "last_sync", f.synced_us);
+    add_time(out, "last_upload", f.last_upload_us);
+    add_time(out, "last_download", f.last_download_us);
+    add_number(out, "last_server_version", f.last_server_version);
+    if ((rc = user_figures_switches(ob, user, out, err)) == 0 &&
+        (rc = user_figures_tables(ob, user, out, err)) == 0)
+        rc = user_figures_trouble(ob, user, out, err);
+    sb_buf_add_char(out, '}');
+    return rc;
+}
+
+int status_print(struct outbox *ob, const char *device, const char *user, const struct edge *live,
+                 struct sb_now now, struct sb_buf *out, struct sb_err *err)
 {
     struct edge_status figures = {0};
     struct outbox_counts counts;
@@ -152,7 +231,8 @@ int status_print(struct outbox *ob, const char *device, const struct edge *live,
     int64_t last_sync = 0;
     int rc;
 
-    (void)now;
+    if (user != NULL)
+        return print_user(ob, device, user, live, out, err);
     if ((rc = outbox_counts(ob, &counts, err)) < 0 ||
         (rc = outbox_streams(ob, add_stream, &by, err)) < 0 ||
         (rc = outbox_epochs(ob, take_epoch, &by, err)) < 0 ||
@@ -163,12 +243,15 @@ int status_print(struct outbox *ob, const char *device, const struct edge *live,
     sb_buf_add_str(out, "{\"device\":");
     sb_buf_add_json(out, sb_span_of(device));
     add_bool(out, "running", live != NULL);
-    add_text(out, "sync_status", word(&counts, figures.welcomed));
+    add_text(out, "sync_status",
+             word(counts.conflicts, counts.pending, figures.welcomed, figures.pulling));
     add_bool(out, "is_online", figures.welcomed);
     add_number(out, "pending_count", counts.pending);
     add_by_type(out, &by);
     add_number(out, "failed_count", counts.dead);
     add_number(out, "conflicts", counts.conflicts);
+    if ((rc = add_documents(out, ob, err)) < 0)
+        return rc;
     add_number(out, "holes", counts.holes);
     add_time(out, "last_sync", last_sync);
     add_time(out, "oldest_pending", counts.oldest_pending_us);
@@ -177,7 +260,7 @@ int status_print(struct outbox *ob, const char *device, const struct edge *live,
     sb_buf_add_fmt(out, ",\"outbox\":{\"used_bytes\":%lld,\"free_bytes\":%lld}",
                    (long long)counts.used_bytes, (long long)counts.free_bytes);
     if (live != NULL)
-        add_live(out, live, &figures);
+        add_live(out, live, &figures, now);
     sb_buf_add_char(out, '}');
     return 0;
 }

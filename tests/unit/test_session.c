@@ -49,6 +49,9 @@ static enum session_welcome welcome(const char *nonce, const char *boot, uint32_
     part_of.more = more;
     part_of.restored = page == 2;
     part_of.limits.max_batch_records = 7;
+    part_of.tables = sb_xcalloc(page, sizeof(*part_of.tables));
+    for (; part_of.table_count < page; part_of.table_count++)
+        snprintf(part_of.tables[part_of.table_count], SB_NAME_MAX, "t%zu", part_of.table_count);
     snprintf(stream, sizeof(stream), "sensors/p%u-%u", page, part);
     sb_ranges_add(&sb_welcome_add(&part_of, "00000000000000e1", stream)->decided, 1, 9);
     result = session_welcome(&session, &part_of);
@@ -149,6 +152,8 @@ static void pages_and_parts_come_in_any_order_and_again(void **state)
     assert_int_equal(session.whole.commit, 123);
     assert_true(session.whole.restored); /* one counts for all */
     assert_int_equal(session.whole.limits.max_batch_records, 7);
+    assert_int_equal(session.whole.table_count, 2); /* of the last part that came */
+    assert_string_equal(session.whole.tables[1], "t1");
 }
 
 static void pages_of_one_boot_alone_make_a_welcome(void **state)
