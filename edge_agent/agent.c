@@ -70,7 +70,19 @@ static int open_outbox(struct agent *agent, struct sb_err *err)
     if (rc < 0)
         return rc;
     agent->enqueue = enqueue_new(agent->ob, &agent->config->switches, agent->device_boot);
+    enqueue_set_codec(agent->enqueue, agent->config->device, &agent->codec);
     return 0;
+}
+
+/* What seals documents, and what happens outside when one changed. */
+static int make_helpers(struct agent *agent, struct sb_err *err)
+{
+    int rc = agent_config_vault(agent->config, &agent->vault, err);
+
+    if (rc != 0)
+        return rc;
+    vault_codec(agent->vault, &agent->codec);
+    return agent_export_make(agent->config, &agent->export.hooks, err);
 }
 
 static int make_link(struct agent *agent, struct sb_err *err)
@@ -126,6 +138,7 @@ static int make_edge(struct agent *agent, struct sb_err *err)
         .resend_bytes = config->resend_bytes,
         .purge_interval_ms = config->purge_interval,
         .puback_timeout_ms = config->puback_timeout,
+        .codec = &agent->codec,
     };
     int rc =
         edge_new(&edge, agent->ob, sb_mqtt_link_get(agent->mqtt), &agent->rng, &agent->edge, err);
@@ -172,7 +185,8 @@ static int start(struct agent *agent, struct sb_err *err)
     if ((rc = agent_config_ready(config, err)) < 0 ||
         (rc = agent_config_make_state(config, err)) < 0 ||
         (rc = sb_instance_lock(config->lock_path, &agent->lock_fd, err)) < 0 ||
-        (rc = sb_loop_new(&agent->loop, err)) < 0 || (rc = open_outbox(agent, err)) < 0 ||
+        (rc = sb_loop_new(&agent->loop, err)) < 0 || (rc = make_helpers(agent, err)) < 0 ||
+        (rc = open_outbox(agent, err)) < 0 || (rc = agent_export_attach(agent, err)) < 0 ||
         (rc = make_link(agent, err)) < 0 || (rc = make_edge(agent, err)) < 0 ||
         (rc = open_doors(agent, err)) < 0)
         return rc;
@@ -182,6 +196,7 @@ static int start(struct agent *agent, struct sb_err *err)
     if (config->collect)
         agent->collector = collector_new(config->collect_root);
     agent->collect_due_ms = now.mono_ms + config->collect_interval;
+    agent_sync_start(agent, now);
     return 0;
 }
 
@@ -194,13 +209,16 @@ static void finish(struct agent *agent)
     sb_mqtt_link_free(agent->mqtt, true);
     sb_control_free(agent->control);
     collector_free(agent->collector);
+    agent_export_close(agent);
     edge_free(agent->edge);
     enqueue_free(agent->enqueue);
     outbox_close(agent->ob);
+    vault_free(agent->vault);
     sb_loop_free(agent->loop);
     sb_mailbox_free(agent->mailbox);
     if (agent->lock_fd >= 0)
         close(agent->lock_fd);
+    sb_conf_free(agent->conf);
 }
 
 /* ---- the loop's chores ---- */
@@ -310,7 +328,9 @@ static int leave_replaced(struct agent *agent, struct sb_now now, struct sb_err 
     agent->edge = NULL;
     agent->enqueue = NULL;
     agent->ob = NULL;
-    if ((rc = open_outbox(agent, err)) < 0 || (rc = make_edge(agent, err)) < 0)
+    agent->round = (struct agent_round){.active = false}; /* it ended with that core */
+    if ((rc = open_outbox(agent, err)) < 0 || (rc = make_edge(agent, err)) < 0 ||
+        (rc = agent_export_attach(agent, err)) < 0)
         return rc;
     agent->clock_due_ms = now.mono_ms;
     set_will(agent, now);
@@ -327,6 +347,8 @@ static int64_t next_deadline(const struct agent *agent)
     int64_t first = earlier(edge_deadline(agent->edge), agent->backoff.due_ms);
 
     first = earlier(first, agent_control_deadline(agent));
+    first = earlier(first, agent_sync_deadline(agent));
+    first = earlier(first, agent_export_deadline(agent));
     if (agent->collector != NULL)
         first = earlier(first, agent->collect_due_ms);
     return first;
@@ -348,21 +370,28 @@ static int turn(struct agent *agent, struct sb_err *err)
     connect_when_due(agent, now);
     edge_tick(agent->edge, now);
     refresh_when_due(agent, now);
+    agent_sync_turn(agent, now);
+    agent_export_turn(agent, now);
     agent_control_timers(agent, now);
+    if (sb_loop_take_reload(agent->loop))
+        agent_reload(agent, now);
     return 0;
 }
 
-int agent_run(const struct agent_config *config, struct sb_err *err)
+int agent_run(const struct agent_config *config, const struct agent_hooks *hooks,
+              struct sb_err *err)
 {
-    struct agent agent = {.config = config, .lock_fd = -1};
+    struct agent_config own = *config;
+    struct agent agent = {.config = &own, .hooks = hooks, .lock_fd = -1, .export = {.fd = -1}};
     int rc = start(&agent, err);
 
     if (rc == 0) {
-        log_info("ready device=%s pending=%llu", config->device,
+        log_info("ready device=%s pending=%llu", own.device,
                  (unsigned long long)lanes_pending(edge_lanes(agent.edge)));
         while (rc == 0 && !sb_loop_stop_requested(agent.loop))
             rc = turn(&agent, err);
         log_info("stopping");
+        agent_sync_stop(&agent, sb_clock_now());
     }
     finish(&agent);
     return rc;

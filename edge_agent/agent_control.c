@@ -1,54 +1,20 @@
-/* The daemon's side of the control socket: put, wait, flush, settings.restore, status, hello. Puts
- * of one turn of the loop share a commit and are answered after it. */
+/* The daemon's side of the control socket. Puts of one turn of the loop share a commit and are
+ * answered after it; the verbs about documents are calls.h's. */
 #include <string.h>
 
 #include "common/check.h"
+#include "common/json_put.h"
 #include "common/json_scan.h"
-#include "common/log.h"
 #include "edge_agent/agent_internal.h"
-#include "edge_agent/settings.h"
 #include "edge_agent/status.h"
-
-static const struct sb_json_limits call_limits = {SB_CONTROL_MAX_LINE, SB_JSON_MAX_DEPTH + 2,
-                                                  SB_JSON_MAX_NODES + 100};
 
 /* ---- answers ---- */
 
-static void answer(struct agent *agent, uint64_t client, struct sb_buf *json)
-{
-    sb_control_answer(agent->control, client, sb_buf_span(json));
-    sb_buf_free(json);
-}
-
-static void answer_error(struct agent *agent, uint64_t client, const struct sb_err *err)
-{
-    struct sb_buf json = {0};
-
-    sb_buf_add_fmt(&json,
-                   "{\"success\":false,\"code\":\"%s\",\"message\":", sb_code_name(err->code));
-    sb_buf_add_json(&json, sb_span_of(err->msg));
-    sb_buf_add_char(&json, '}');
-    answer(agent, client, &json);
-}
-
 static void begin_receipt(struct sb_buf *json, const struct enqueue_receipt *receipt)
 {
-    char stream[SB_STREAM_MAX + 1];
-
-    sb_stream_print(&receipt->stream, stream);
-    sb_buf_add_fmt(json, "{\"success\":true,\"queued\":%s", receipt->queued ? "true" : "false");
-    if (receipt->repeat)
-        sb_buf_add_str(json, ",\"repeat\":true");
-    if (receipt->op_id[0] != '\0') {
-        sb_buf_add_str(json, ",\"op_id\":");
-        sb_buf_add_json(json, sb_span_of(receipt->op_id));
-    }
-    sb_buf_add_fmt(json, ",\"stream\":\"%s\"", stream);
-    if (receipt->queued)
-        sb_buf_add_fmt(json, ",\"epoch\":\"%s\",\"seq\":%llu", receipt->epoch,
-                       (unsigned long long)receipt->seq);
-    else
-        sb_buf_add_str(json, ",\"result\":\"local\"");
+    sb_put_open(json, NULL, '{');
+    sb_put_bool(json, "success", true);
+    calls_add_receipt(json, receipt);
 }
 
 static void answer_put(struct agent *agent, uint64_t client, const struct enqueue_receipt *receipt)
@@ -57,78 +23,41 @@ static void answer_put(struct agent *agent, uint64_t client, const struct enqueu
 
     begin_receipt(&json, receipt);
     sb_buf_add_char(&json, '}');
-    answer(agent, client, &json);
+    agent_answer(agent, client, &json);
 }
 
-/* synced: in the cloud. cached: on its way, or given up into the dead letter or the conflicts. */
+/* synced: in the cloud. cached: on its way, or given up into the dead letter or the conflicts. at:
+ * when the cloud committed it, "" where nobody knows. */
 static void answer_waited(struct agent *agent, const struct agent_wait *wait, const char *result,
-                          bool synced, bool cached, const char *message)
+                          bool synced, bool cached, const char *message, const char *at)
 {
     struct sb_buf json = {0};
-    char now[SB_TIME_TEXT];
 
     begin_receipt(&json, &wait->receipt);
-    sb_time_print(sb_clock_now().wall_us, now);
-    sb_buf_add_fmt(&json, ",\"synced\":%s,\"cached\":%s", synced ? "true" : "false",
-                   cached ? "true" : "false");
-    if (wait->receipt.op_id[0] != '\0') {
-        sb_buf_add_str(&json, ",\"task_id\":");
-        sb_buf_add_json(&json, sb_span_of(wait->receipt.op_id));
-    }
+    sb_put_bool(&json, "synced", synced);
+    sb_put_bool(&json, "cached", cached);
+    if (wait->receipt.op_id[0] != '\0')
+        sb_put_text(&json, "task_id", wait->receipt.op_id);
     if (result != NULL)
-        sb_buf_add_fmt(&json, ",\"result\":\"%s\",\"updated_at\":\"%s\"", result, now);
+        sb_put_text(&json, "result", result);
     else if (wait->receipt.queued)
-        sb_buf_add_str(&json, ",\"result\":null,\"updated_at\":null");
-    sb_buf_add_str(&json, ",\"message\":");
-    sb_buf_add_json(&json, sb_span_of(message));
-    sb_buf_add_char(&json, '}');
-    answer(agent, wait->client, &json);
-}
-
-/* ---- waiting callers ---- */
-
-/* Its caller may have gone (^C); only a restore is in the core's hands until that lets it go. */
-static bool is_free(const struct agent *agent, const struct agent_wait *wait)
-{
-    return !wait->used ||
-           (wait->kind != WAIT_RESTORE && !sb_control_waits(agent->control, wait->client));
-}
-
-static struct agent_wait *new_wait(struct agent *agent, enum agent_wait_kind kind, uint64_t client,
-                                   int64_t timeout_ms)
-{
-    for (int i = 0; i < AGENT_WAITS_MAX; i++) {
-        struct agent_wait *wait = &agent->waits[i];
-
-        if (!is_free(agent, wait))
-            continue;
-        *wait = (struct agent_wait){.used = true,
-                                    .kind = kind,
-                                    .client = client,
-                                    .agent = agent,
-                                    .deadline_ms = sb_clock_now().mono_ms + timeout_ms};
-        return wait;
-    }
-    return NULL;
-}
-
-static void answer_busy(struct agent *agent, uint64_t client)
-{
-    struct sb_err err;
-
-    sb_fail(&err, SB_EBUSY, "%d callers are waiting already", AGENT_WAITS_MAX);
-    answer_error(agent, client, &err);
+        sb_put_null(&json, "result");
+    sb_put_text_or_null(&json, "updated_at", at);
+    sb_put_text(&json, "message", message);
+    sb_put_close(&json, '}');
+    agent_answer(agent, wait->client, &json);
 }
 
 void agent_control_settled(void *ctx, const char *epoch, const char *stream, uint64_t lo,
                            uint64_t hi, enum sb_result result, enum sb_code code,
-                           const char *reason)
+                           const char *reason, const char *at)
 {
     struct agent *agent = ctx;
+    bool good = result == SB_RESULT_STORED || result == SB_RESULT_DUPLICATE;
 
+    agent_sync_settled(agent, stream, hi - lo + 1, good);
     for (int i = 0; i < AGENT_WAITS_MAX; i++) {
         struct agent_wait *wait = &agent->waits[i];
-        bool good = result == SB_RESULT_STORED || result == SB_RESULT_DUPLICATE;
 
         if (!wait->used || wait->kind != WAIT_SETTLED || wait->receipt.seq < lo ||
             wait->receipt.seq > hi || strcmp(wait->receipt.epoch, epoch) != 0 ||
@@ -137,32 +66,20 @@ void agent_control_settled(void *ctx, const char *epoch, const char *stream, uin
         wait->used = false;
         if (code != SB_OK && reason[0] == '\0')
             reason = sb_code_name(code);
-        answer_waited(agent, wait, sb_result_name(result), good, false, good ? "synced" : reason);
+        answer_waited(agent, wait, sb_result_name(result), good, false, good ? "synced" : reason,
+                      at);
     }
 }
 
 /* ---- put ---- */
 
-static bool get_text(struct sb_span object, const char *key, struct sb_buf *out)
+static struct calls calls_of(struct agent *agent)
 {
-    struct sb_span value;
-
-    sb_buf_clear(out);
-    if (!sb_json_get(object, key, &value) || sb_json_type_of(value) != SB_JSON_STRING)
-        return false;
-    sb_json_unescape(value, out);
-    return true;
-}
-
-static int64_t get_seconds(struct sb_span object, const char *key)
-{
-    struct sb_span value;
-    double seconds;
-
-    if (!sb_json_get(object, key, &value) || !sb_json_double(value, &seconds) || seconds <= 0 ||
-        seconds > 86400)
-        return 0;
-    return (int64_t)(seconds * 1000);
+    return (struct calls){.ob = agent->ob,
+                          .eq = agent->enqueue,
+                          .rng = &agent->rng,
+                          .device = agent->config->device,
+                          .mappings = agent->config->mappings};
 }
 
 static int enqueue_call(struct agent *agent, struct sb_span call, struct agent_put *put,
@@ -174,11 +91,11 @@ static int enqueue_call(struct agent *agent, struct sb_span call, struct agent_p
     struct sb_span record;
     int rc;
 
-    if (!get_text(call, "stream", &stream_text) || !sb_json_get(call, "record", &record))
+    if (!agent_call_text(call, "stream", &stream_text) || !sb_json_get(call, "record", &record))
         rc = sb_fail(err, SB_EMISSING_FIELD, "put: stream and record are required");
     else
         rc = sb_stream_parse(sb_buf_span(&stream_text), &stream, err);
-    get_text(call, "id", &id);
+    agent_call_text(call, "id", &id);
     if (rc == 0 && stream.class == SB_UP_SETTINGS)
         rc = enqueue_settings(agent->enqueue, stream.name, record, sb_buf_span(&id), now,
                               &agent->rng, &put->receipt, err);
@@ -193,25 +110,41 @@ static int enqueue_call(struct agent *agent, struct sb_span call, struct agent_p
 static void fail_all_puts(struct agent *agent, const struct sb_err *err)
 {
     for (size_t i = 0; i < agent->put_count; i++)
-        answer_error(agent, agent->puts[i].client, err);
+        agent_answer_error(agent, agent->puts[i].client, err);
     agent->put_count = 0;
 }
 
-static void call_put(struct agent *agent, const struct sb_control_call *call, struct sb_span object)
+/* Did this failure take the group with it? (What is refused leaves it as it was. With nothing in it
+ * there is nothing to lose: repeats of what is on disk already.) */
+static bool group_is_lost(const struct agent *agent, size_t open_before)
 {
+    return open_before > 0 && enqueue_open_records(agent->enqueue) == 0;
+}
+
+/* document: a call of calls.h, else a record of a stream. */
+static void call_put(struct agent *agent, const struct sb_control_call *call, struct sb_span object,
+                     bool document)
+{
+    const struct calls calls = calls_of(agent);
     struct agent_put *put;
     struct sb_err err;
+    size_t open;
+    int rc;
 
     if (agent->put_count == AGENT_PUTS_MAX)
         agent_control_commit(agent, sb_clock_now());
+    open = enqueue_open_records(agent->enqueue);
     put = &agent->puts[agent->put_count];
-    *put = (struct agent_put){.client = call->client, .wait_ms = get_seconds(object, "wait")};
-    if (enqueue_call(agent, object, put, &err) == 0) {
+    *put =
+        (struct agent_put){.client = call->client, .wait_ms = agent_call_seconds(object, "wait")};
+    rc = document ? calls_put(&calls, object, sb_clock_now(), &put->receipt, &err)
+                  : enqueue_call(agent, object, put, &err);
+    if (rc == 0) {
         agent->put_count++;
         return;
     }
-    answer_error(agent, call->client, &err);
-    if (sb_code_class(err.code) != SB_REJECT) /* the whole group was rolled back */
+    agent_answer_error(agent, call->client, &err);
+    if (group_is_lost(agent, open))
         fail_all_puts(agent, &err);
 }
 
@@ -223,11 +156,9 @@ static void wait_or_answer(struct agent *agent, const struct agent_put *put)
         answer_put(agent, put->client, &put->receipt);
         return;
     }
-    wait = new_wait(agent, WAIT_SETTLED, put->client, put->wait_ms);
-    if (wait == NULL) {
-        answer_put(agent, put->client, &put->receipt);
+    wait = agent_wait_new(agent, WAIT_SETTLED, put->client, put->wait_ms);
+    if (wait == NULL)
         return;
-    }
     wait->receipt = put->receipt;
     sb_stream_print(&put->receipt.stream, wait->stream);
 }
@@ -275,16 +206,16 @@ static int read_wait(struct sb_span object, struct agent_wait *wait, struct sb_e
     int rc = 0;
 
     wait->receipt.queued = true;
-    if (!get_text(object, "stream", &text) ||
+    if (!agent_call_text(object, "stream", &text) ||
         (rc = sb_stream_parse(sb_buf_span(&text), &wait->receipt.stream, err)) < 0)
         rc = rc < 0 ? rc : sb_fail(err, SB_EMISSING_FIELD, "wait: stream");
-    if (rc == 0 && (!get_text(object, "epoch", &text) || text.len != SB_EPOCH_LEN))
+    if (rc == 0 && (!agent_call_text(object, "epoch", &text) || text.len != SB_EPOCH_LEN))
         rc = sb_fail(err, SB_EMISSING_FIELD, "wait: epoch");
     else if (rc == 0)
         memcpy(wait->receipt.epoch, text.data, SB_EPOCH_LEN + 1);
     if (rc == 0 && (!sb_json_get(object, "seq", &seq) || !sb_json_u64(seq, &wait->receipt.seq)))
         rc = sb_fail(err, SB_EMISSING_FIELD, "wait: seq");
-    if (rc == 0 && get_text(object, "op_id", &text) && text.len <= SB_ID_MAX)
+    if (rc == 0 && agent_call_text(object, "op_id", &text) && text.len <= SB_ID_MAX)
         memcpy(wait->receipt.op_id, text.data, text.len + 1);
     sb_stream_print(&wait->receipt.stream, wait->stream);
     sb_buf_free(&text);
@@ -295,17 +226,15 @@ static void call_wait(struct agent *agent, const struct sb_control_call *call,
                       struct sb_span object)
 {
     struct agent_wait *wait =
-        new_wait(agent, WAIT_SETTLED, call->client, get_seconds(object, "timeout"));
+        agent_wait_new(agent, WAIT_SETTLED, call->client, agent_call_seconds(object, "timeout"));
     struct sb_err err;
     bool refused = false;
 
-    if (wait == NULL) {
-        answer_busy(agent, call->client);
+    if (wait == NULL)
         return;
-    }
     if (read_wait(object, wait, &err) < 0) {
         wait->used = false;
-        answer_error(agent, call->client, &err);
+        agent_answer_error(agent, call->client, &err);
         return;
     }
     edge_wake(agent->edge);
@@ -313,7 +242,7 @@ static void call_wait(struct agent *agent, const struct sb_control_call *call,
         return;
     wait->used = false;
     answer_waited(agent, wait, refused ? "rejected" : "stored", !refused, false,
-                  refused ? "refused before: see edge_agent dead list" : "synced");
+                  refused ? "refused before: see edge_agent dead list" : "synced", "");
 }
 
 /* ---- flush ---- */
@@ -352,87 +281,45 @@ static void answer_flush(struct agent *agent, const struct agent_wait *wait)
         sb_buf_add_char(&json, '}');
     }
     sb_buf_add_char(&json, '}');
-    answer(agent, wait->client, &json);
+    agent_answer(agent, wait->client, &json);
 }
 
 static void call_flush(struct agent *agent, const struct sb_control_call *call,
                        struct sb_span object)
 {
-    int64_t timeout = get_seconds(object, "timeout");
+    int64_t timeout = agent_call_seconds(object, "timeout");
     struct agent_wait *wait =
-        new_wait(agent, WAIT_FLUSH, call->client, timeout > 0 ? timeout : 60000);
+        agent_wait_new(agent, WAIT_FLUSH, call->client, timeout > 0 ? timeout : 60000);
 
-    if (wait == NULL) {
-        answer_busy(agent, call->client);
+    if (wait == NULL)
         return;
-    }
     flush_figures(agent, &wait->pending, &wait->good, &wait->bad);
     edge_unpark(agent->edge);
     edge_wake(agent->edge);
     sb_backoff_network_up(&agent->backoff, sb_clock_now().mono_ms);
 }
 
-/* ---- settings.restore ---- */
-
-static void restored(void *ctx, int taken, uint64_t version, const struct sb_err *err)
-{
-    static const char *const words[] = {[SETTINGS_TAKEN] = "taken",
-                                        [SETTINGS_ABSENT] = "absent",
-                                        [SETTINGS_PENDING] = "pending",
-                                        [SETTINGS_OLD] = "old"};
-    struct agent_wait *wait = ctx;
-    struct sb_buf json = {0};
-
-    wait->used = false;
-    if (err->code != SB_OK) {
-        answer_error(wait->agent, wait->client, err);
-        return;
-    }
-    sb_buf_add_fmt(&json, "{\"success\":true,\"restored\":%s,\"outcome\":\"%s\",\"version\":%llu}",
-                   taken == SETTINGS_TAKEN ? "true" : "false", words[taken],
-                   (unsigned long long)version);
-    answer(wait->agent, wait->client, &json);
-}
-
-static void call_restore(struct agent *agent, const struct sb_control_call *call,
-                         struct sb_span object)
-{
-    int64_t timeout = get_seconds(object, "timeout");
-    struct agent_wait *wait = new_wait(agent, WAIT_RESTORE, call->client, INT64_MAX / 4);
-    struct sb_buf user = {0};
-    struct sb_err err;
-    int rc;
-
-    if (wait == NULL) {
-        answer_busy(agent, call->client);
-        return;
-    }
-    if (!get_text(object, "user", &user) || !sb_name_valid(sb_buf_span(&user)))
-        rc = sb_fail(&err, SB_EBAD_ID, "restore: the user id is not [A-Za-z0-9_-]{1,64}");
-    else
-        rc = edge_restore_settings(agent->edge, user.data, timeout > 0 ? timeout : 30000,
-                                   sb_clock_now(), restored, wait, &err);
-    if (rc < 0) {
-        wait->used = false;
-        answer_error(agent, call->client, &err);
-    }
-    sb_buf_free(&user);
-}
-
 /* ---- status, hello ---- */
 
-static void call_status(struct agent *agent, const struct sb_control_call *call)
+static void call_status(struct agent *agent, const struct sb_control_call *call,
+                        struct sb_span object)
 {
-    struct sb_buf json = {0};
+    struct sb_buf json = {0}, user = {0};
     struct sb_err err;
+    int rc = 0;
 
-    if (status_print(agent->ob, agent->config->device, agent->edge, sb_clock_now(), &json, &err) <
-        0) {
+    if (agent_call_text(object, "user", &user) && !sb_name_valid(sb_buf_span(&user)))
+        rc = sb_fail(&err, SB_EBAD_ID, "user: not [A-Za-z0-9_-]{1,64}");
+    if (rc == 0)
+        rc = status_print(agent->ob, agent->config->device, user.len > 0 ? user.data : NULL,
+                          agent->edge, sb_clock_now(), &json, &err);
+    sb_buf_free(&user);
+    if (rc < 0) {
         sb_buf_free(&json);
-        answer_error(agent, call->client, &err);
+        agent_answer_error(agent, call->client, &err);
         return;
     }
-    answer(agent, call->client, &json);
+    agent_answer(agent, call->client, &json);
 }
 
 static void call_hello(struct agent *agent, const struct sb_control_call *call)
@@ -441,7 +328,40 @@ static void call_hello(struct agent *agent, const struct sb_control_call *call)
 
     edge_ask_hello(agent->edge);
     sb_buf_add_str(&json, "{\"success\":true}");
-    answer(agent, call->client, &json);
+    agent_answer(agent, call->client, &json);
+}
+
+/* ---- documents, users and conflicts ---- */
+
+static void call_documents(struct agent *agent, const struct sb_control_call *call,
+                           struct sb_span object, bool changes)
+{
+    const struct calls calls = calls_of(agent);
+    struct sb_buf json = {0};
+    struct sb_err err;
+
+    if (changes) /* it commits by itself: what others put is not for its failure to undo */
+        agent_control_commit(agent, sb_clock_now());
+    if (calls_run(&calls, object, sb_clock_now(), &json, &err) == 0) {
+        agent_answer(agent, call->client, &json);
+        if (changes)
+            edge_wake(agent->edge);
+        return;
+    }
+    sb_buf_free(&json);
+    agent_answer_error(agent, call->client, &err);
+}
+
+/* ---- dispatch ---- */
+
+static void answer_unknown(struct agent *agent, uint64_t client)
+{
+    struct sb_err err;
+
+    sb_fail(&err, SB_EUNKNOWN_OP,
+            "verb is none of put, wait, flush, sync, status, hello, reload, settings.restore,"
+            " cloud.version, cloud.versions, document.*, user.*, conflict.*");
+    agent_answer_error(agent, client, &err);
 }
 
 void agent_control_call(void *ctx, const struct sb_control_call *call)
@@ -450,30 +370,38 @@ void agent_control_call(void *ctx, const struct sb_control_call *call)
     struct sb_span object, verb;
     struct sb_err err;
 
-    if (sb_json_check(call->line, &call_limits, &object, &err) < 0) {
-        answer_error(agent, call->client, &err);
+    if (sb_json_check(call->line, &calls_limits, &object, &err) < 0) {
+        agent_answer_error(agent, call->client, &err);
         return;
     }
     if (sb_json_type_of(object) != SB_JSON_OBJECT || !sb_json_get(object, "verb", &verb))
         verb = (struct sb_span){"", 0};
-    if (sb_span_is(verb, "\"put\"")) {
-        call_put(agent, call, object);
-    } else if (sb_span_is(verb, "\"wait\"")) {
+    if (sb_span_is(verb, "\"put\""))
+        call_put(agent, call, object, false);
+    else if (sb_span_is(verb, "\"document.put\""))
+        call_put(agent, call, object, true);
+    else if (calls_knows(verb))
+        call_documents(agent, call, object, calls_changes(verb));
+    else if (sb_span_is(verb, "\"wait\""))
         call_wait(agent, call, object);
-    } else if (sb_span_is(verb, "\"flush\"")) {
+    else if (sb_span_is(verb, "\"flush\""))
         call_flush(agent, call, object);
-    } else if (sb_span_is(verb, "\"settings.restore\"")) {
-        call_restore(agent, call, object);
-    } else if (sb_span_is(verb, "\"status\"")) {
-        call_status(agent, call);
-    } else if (sb_span_is(verb, "\"hello\"")) {
+    else if (sb_span_is(verb, "\"sync\""))
+        agent_sync_call(agent, call, object);
+    else if (sb_span_is(verb, "\"settings.restore\""))
+        agent_cloud_restore(agent, call, object);
+    else if (sb_span_is(verb, "\"cloud.version\""))
+        agent_cloud_read(agent, call, object, false);
+    else if (sb_span_is(verb, "\"cloud.versions\""))
+        agent_cloud_read(agent, call, object, true);
+    else if (sb_span_is(verb, "\"status\""))
+        call_status(agent, call, object);
+    else if (sb_span_is(verb, "\"hello\""))
         call_hello(agent, call);
-    } else {
-        sb_fail(&err, SB_EUNKNOWN_OP,
-                "verb is none of put, wait, flush, settings.restore, status,"
-                " hello");
-        answer_error(agent, call->client, &err);
-    }
+    else if (sb_span_is(verb, "\"reload\""))
+        agent_reload_call(agent, call);
+    else
+        answer_unknown(agent, call->client);
 }
 
 /* ---- timers ---- */
@@ -487,15 +415,17 @@ void agent_control_timers(struct agent *agent, struct sb_now now)
         struct agent_wait *wait = &agent->waits[i];
         bool due = now.mono_ms >= wait->deadline_ms;
 
-        if (!wait->used || wait->kind == WAIT_RESTORE)
+        if (!wait->used)
             continue;
-        if (wait->kind == WAIT_FLUSH && (due || pending == 0)) {
+        if (wait->kind == WAIT_SYNC)
+            agent_sync_check(wait, now);
+        else if (wait->kind == WAIT_FLUSH && (due || pending == 0)) {
             wait->used = false;
             answer_flush(agent, wait);
         } else if (wait->kind == WAIT_SETTLED && due) {
             wait->used = false;
             answer_waited(agent, wait, NULL, false, true,
-                          "kept on the device, no answer from the cloud in time");
+                          "kept on the device, no answer from the cloud in time", "");
         }
     }
 }
@@ -507,7 +437,7 @@ void agent_control_abandon(struct agent *agent, const struct sb_err *err)
         if (!agent->waits[i].used)
             continue;
         agent->waits[i].used = false;
-        answer_error(agent, agent->waits[i].client, err);
+        agent_answer_error(agent, agent->waits[i].client, err);
     }
 }
 

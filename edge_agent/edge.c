@@ -216,10 +216,24 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
     return rc < 0 ? rc : settle_documents(edge, now, err);
 }
 
-static void tell(struct edge *edge, const struct lane *lane, uint64_t lo, uint64_t hi,
-                 enum sb_result result, enum sb_code code, const char *reason)
+/* When what a reply tells was committed: documents have a time of their own, else it is the
+ * reply's. */
+static void commit_time(const struct sb_reply *reply, char out[SB_TIME_TEXT])
 {
-    edge->settled_fn(edge->settled_ctx, lane->epoch, lane->name, lo, hi, result, code, reason);
+    if (reply->updated_at[0] != '\0')
+        snprintf(out, SB_TIME_TEXT, "%s", reply->updated_at);
+    else
+        sb_time_print(reply->server_time_us, out);
+}
+
+static void tell(struct edge *edge, const struct lane *lane, const struct sb_reply *reply,
+                 uint64_t lo, uint64_t hi, enum sb_result result, enum sb_code code,
+                 const char *reason)
+{
+    char at[SB_TIME_TEXT];
+
+    commit_time(reply, at);
+    edge->settled_fn(edge->settled_ctx, lane->epoch, lane->name, lo, hi, result, code, reason, at);
 }
 
 /* The parts of the answered range that are neither refused nor in conflict. */
@@ -236,7 +250,7 @@ static void tell_good(struct edge *edge, const struct lane *lane, const struct s
         sb_ranges_add(&bad, reply->conflicts[i].seq, reply->conflicts[i].seq);
     for (uint64_t from = reply->first_seq; sb_ranges_gap(&bad, from, reply->last_seq, &good);
          from = good.hi + 1)
-        tell(edge, lane, good.lo, good.hi, word, SB_OK, "");
+        tell(edge, lane, reply, good.lo, good.hi, word, SB_OK, "");
     sb_ranges_free(&bad);
 }
 
@@ -248,11 +262,11 @@ static void tell_settled(struct edge *edge, const struct collected *c)
     if (edge->settled_fn == NULL || lane == NULL || c->flight.kind == FLIGHT_HOLE)
         return;
     for (size_t i = 0; i < reply->rejected_count; i++)
-        tell(edge, lane, reply->rejected[i].lo, reply->rejected[i].hi, SB_RESULT_REJECTED,
+        tell(edge, lane, reply, reply->rejected[i].lo, reply->rejected[i].hi, SB_RESULT_REJECTED,
              reply->rejected[i].code, reply->rejected[i].reason);
     for (size_t i = 0; i < reply->conflict_count; i++)
-        tell(edge, lane, reply->conflicts[i].seq, reply->conflicts[i].seq, SB_RESULT_CONFLICT,
-             reply->conflicts[i].code, "");
+        tell(edge, lane, reply, reply->conflicts[i].seq, reply->conflicts[i].seq,
+             SB_RESULT_CONFLICT, reply->conflicts[i].code, "");
     tell_good(edge, lane, reply);
 }
 

@@ -78,11 +78,11 @@ const struct lanes *edge_lanes(const struct edge *edge);
 void edge_status(const struct edge *edge, struct edge_status *out);
 
 /* Called in edge_tick after the commit that settled lo..hi of a stream, or refused it: `result` is
- * stored (or a duplicate), rejected or conflict, with code and reason where it has any. One hook.
- */
+ * stored (or a duplicate), rejected or conflict, with code and reason where it has any; at: when
+ * the cloud committed it (RFC 3339, as it says itself). One hook. */
 typedef void (*edge_settled_fn)(void *ctx, const char *epoch, const char *stream, uint64_t lo,
                                 uint64_t hi, enum sb_result result, enum sb_code code,
-                                const char *reason);
+                                const char *reason, const char *at);
 void edge_on_settled(struct edge *edge, edge_settled_fn fn, void *ctx);
 
 /* Asks the cloud for a user's settings; fn is called once with the outcome: SB_OK and taken or not

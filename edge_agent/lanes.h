@@ -17,6 +17,7 @@ struct lane {
     struct sb_ranges settled, refused;
     struct sb_ranges holes;  /* declared here, not yet answered */
     struct sb_ranges flying; /* in batches that wait for a reply */
+    bool off;                /* a switch keeps its rows here; no alarm */
     bool dirty;              /* settled or refused changed in the open transaction */
     uint64_t cap;            /* records a batch, halved by a limit refusal */
     int64_t parked_until_ms; /* 0 = not parked */

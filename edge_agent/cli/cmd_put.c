@@ -150,8 +150,8 @@ int cmd_put(struct sb_cli *cli)
     if (status == 0)
         status = agent_cli_config(cli, &put.config);
     if (status == 0)
-        status =
-            put_run(&put, record, sb_span_of(id != NULL ? id : ""), sb_cli_number(cli, "wait", 0));
+        status = put_run(&put, record != NULL ? sb_span_of(record) : (struct sb_span){NULL, 0},
+                         sb_span_of(id != NULL ? id : ""), sb_cli_number(cli, "wait", 0));
     sb_buf_free(&plain.cut);
     return status;
 }

@@ -143,11 +143,26 @@ static void show(struct queue *q, const struct entry *e)
     }
 }
 
+/* A record says itself whether it was added, updated or deleted; settings are updated. */
+static const char *operation_of(const struct queue *q, const struct outbox_row *row)
+{
+    static const char *const words[] = {"add", "update", "delete"};
+    struct sb_span operation;
+
+    if (!sb_class_ordered(q->at->stream.class))
+        return "add";
+    if (q->at->stream.class == SB_UP_RECORDS && sb_json_get(row->body, "operation", &operation))
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+            if (sb_json_string_is(operation, words[i]))
+                return words[i];
+    return "update";
+}
+
 static int show_row(void *ctx, const struct outbox_row *row)
 {
     struct queue *q = ctx;
     struct entry e = {
-        .operation = sb_class_ordered(q->at->stream.class) ? "update" : "add",
+        .operation = operation_of(q, row),
         .first = row->first_seq > q->gap.lo ? row->first_seq : q->gap.lo,
         .last = row->last_seq < q->gap.hi ? row->last_seq : q->gap.hi,
         .created_us = row->wall_us,

@@ -1,11 +1,10 @@
 /* records put | get | list | delete: documents of the declared tables, of which this device holds
  * the primary copy. */
-#include "edge_agent/cli/put_input.h"
+#include "edge_agent/cli/put_document.h"
 
 #include <string.h>
 
 #include "common/json_read.h"
-#include "edge_agent/record_names.h"
 
 /* clang-format off */
 #define TABLE_OPTION                                                                               \
@@ -76,83 +75,8 @@ const char records_help[] =
     "  edge_agent records list --table projects --user user-1 --limit 20\n"
     "  edge_agent records delete --table projects --user user-1 --id p1\n";
 
-struct records {
-    struct document_name name; /* of the document at hand */
-    const char *user, *table;
-    bool cloud_names;
-    enum document_operation operation;
-    struct record_names *names;
-    struct sb_buf renamed;
-};
-
-/* ---- put and delete ---- */
-
-static int add_document(struct put *put, struct sb_span record, struct sb_span id,
-                        struct enqueue_receipt *receipt, struct sb_err *err)
-{
-    struct records *r = put->own;
-    struct sb_span object = {"", 0};
-    int rc = 0;
-
-    if (r->operation != DOCUMENT_DELETE) {
-        rc = sb_json_check(record, &put_limits, &object, err);
-        if (rc == 0 && sb_json_type_of(object) != SB_JSON_OBJECT)
-            rc = sb_fail(err, SB_EBAD_TYPE, "not a JSON object");
-        sb_buf_clear(&r->renamed);
-        if (rc == 0)
-            rc = record_names_to_cloud(r->names, object, &r->renamed, err);
-    }
-    if (rc != 0)
-        return rc;
-    return enqueue_document(put->outbox.eq, &r->name, r->operation, sb_buf_span(&r->renamed), id,
-                            sb_clock_now(), &put->outbox.rng, receipt, err);
-}
-
-static void request_document(struct put *put, struct sb_span record, struct sb_span id)
-{
-    const struct records *r = put->own;
-
-    sb_put_text(&put->request, "verb", "document.put");
-    sb_put_text(&put->request, "user", r->name.user);
-    sb_put_text(&put->request, "table", r->name.table);
-    sb_put_text(&put->request, "id", r->name.id);
-    sb_put_text(&put->request, "names", r->cloud_names ? "cloud" : "local");
-    if (r->operation == DOCUMENT_DELETE)
-        sb_put_text(&put->request, "operation", "delete");
-    if (id.len > 0)
-        sb_put_span(&put->request, "op_id", id);
-    if (record.len > 0)
-        sb_put_raw(&put->request, "data", record);
-}
-
-/* The document's name is its member "id". */
-static int name_by_member(struct records *r, struct sb_span text, struct sb_span *record,
-                          struct sb_err *err)
-{
-    struct sb_json_field field = {.key = "id"};
-    char id[SB_ID_MAX + 1];
-    int rc = sb_json_check(text, &put_limits, record, err);
-
-    if (rc == 0 && sb_json_type_of(*record) != SB_JSON_OBJECT)
-        rc = sb_fail(err, SB_EBAD_TYPE, "not a JSON object");
-    if (rc != 0)
-        return rc;
-    sb_json_pick(*record, &field, 1);
-    rc = sb_field_document_id(&field, id, err);
-    return rc == 0 ? document_name_make(&r->name, r->user, r->table, id, err) : rc;
-}
-
-static int split_line(struct put *put, struct sb_span line, struct sb_span *record,
-                      struct sb_buf *id, struct sb_err *err)
-{
-    (void)id; /* of the operation: one is made for each */
-    return name_by_member(put->own, line, record, err);
-}
-
-static const struct put_kind documents_kind = {split_line, add_document, request_document};
-
 /* What every verb of records is told: whose, which table, which names. */
-static int read_place(struct sb_cli *cli, struct records *r, struct sb_err *err)
+static int read_place(struct sb_cli *cli, struct put_document *r, struct sb_err *err)
 {
     r->user = sb_cli_text(cli, "user");
     r->table = sb_cli_text(cli, "table");
@@ -161,7 +85,7 @@ static int read_place(struct sb_cli *cli, struct records *r, struct sb_err *err)
     return agent_cli_check_user(r->user, err);
 }
 
-static int usage_names(struct sb_cli *cli, struct records *r)
+static int usage_names(struct sb_cli *cli, struct put_document *r)
 {
     r->cloud_names = sb_cli_given(cli, "cloud");
     if (r->cloud_names && sb_cli_given(cli, "local"))
@@ -182,7 +106,7 @@ static int read_argument(const struct agent_config *config, const char *argument
 
 static int put_documents(struct sb_cli *cli, struct put *put, const char *argument)
 {
-    struct records *r = put->own;
+    struct put_document *r = put->own;
     const char *id =
         r->operation == DOCUMENT_DELETE || argument != NULL ? sb_cli_text(cli, "id") : NULL;
     const char *op_id = sb_cli_text(cli, "op-id");
@@ -198,14 +122,16 @@ static int put_documents(struct sb_cli *cli, struct put *put, const char *argume
     if (rc == 0 && id != NULL)
         rc = document_name_make(&r->name, r->user, r->table, id, &err);
     else if (rc == 0 && argument != NULL)
-        rc = name_by_member(r, sb_buf_span(&text), &unused, &err);
+        rc = put_document_by_member(r, sb_buf_span(&text), &unused, &err);
     else if (rc == 0) /* the lines name theirs; user and table are looked at once */
         rc = document_name_make(&r->name, r->user, r->table, "x", &err);
     if (rc == 0 && !r->cloud_names)
         rc = record_names_load(put->config.mappings, r->table, &r->names, &err);
     if (rc == 0)
         status =
-            put_run(put, r->operation == DOCUMENT_DELETE || argument != NULL ? text.data : NULL,
+            put_run(put,
+                    r->operation == DOCUMENT_DELETE || argument != NULL ? sb_buf_span(&text)
+                                                                        : (struct sb_span){NULL, 0},
                     sb_span_of(op_id != NULL ? op_id : ""), sb_cli_number(cli, "wait", 0));
     else
         status = put_fail(put, 0, &err);
@@ -213,9 +139,9 @@ static int put_documents(struct sb_cli *cli, struct put *put, const char *argume
     return status;
 }
 
-static int change_documents(struct sb_cli *cli, struct records *r, const char *argument)
+static int change_documents(struct sb_cli *cli, struct put_document *r, const char *argument)
 {
-    struct put put = {.cli = cli, .kind = &documents_kind, .own = r, .json = sb_cli_json(cli)};
+    struct put put = {.cli = cli, .kind = &put_document_kind, .own = r, .json = sb_cli_json(cli)};
     struct sb_err err = {0};
     int status = 0;
 
@@ -226,14 +152,13 @@ static int change_documents(struct sb_cli *cli, struct records *r, const char *a
         return status;
     snprintf(put.stream_text, sizeof(put.stream_text), "records/%.64s", r->user);
     status = put_documents(cli, &put, argument);
-    record_names_free(r->names);
-    sb_buf_free(&r->renamed);
+    put_document_fini(r);
     return status;
 }
 
 int cmd_records_put(struct sb_cli *cli)
 {
-    struct records r = {.operation = DOCUMENT_PUT};
+    struct put_document r = {.operation = DOCUMENT_PUT};
     const char *argument = sb_cli_arg(cli, 0);
     int status = usage_names(cli, &r);
 
@@ -247,14 +172,14 @@ int cmd_records_put(struct sb_cli *cli)
 
 int cmd_records_delete(struct sb_cli *cli)
 {
-    struct records r = {.operation = DOCUMENT_DELETE};
+    struct put_document r = {.operation = DOCUMENT_DELETE};
 
     return change_documents(cli, &r, NULL);
 }
 
 /* ---- get and list ---- */
 
-static void add_place(struct sb_buf *call, const struct records *r)
+static void add_place(struct sb_buf *call, const struct put_document *r)
 {
     sb_put_text(call, "user", r->user);
     if (r->table != NULL)
@@ -266,7 +191,7 @@ static void add_place(struct sb_buf *call, const struct records *r)
 static int begin_reading(struct sb_cli *cli, const char *verb, struct agent_config *config,
                          struct sb_buf *call)
 {
-    struct records r = {.operation = DOCUMENT_PUT};
+    struct put_document r = {.operation = DOCUMENT_PUT};
     struct sb_err err = {0};
     int status = usage_names(cli, &r);
 

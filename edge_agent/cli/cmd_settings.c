@@ -1,6 +1,6 @@
 /* settings get | put | restore: the document of a user, of which this device holds the primary
  * copy. */
-#include "edge_agent/cli/agent_cli.h"
+#include "edge_agent/cli/put_document.h"
 
 #include <string.h>
 
@@ -19,6 +19,10 @@ const struct sb_cli_option settings_get_options[] = {
 const struct sb_cli_option settings_put_options[] = {
     USER_OPTION,
     {.name = "id", .kind = SB_CLI_TEXT, .value = "ID", .help = "makes a repeat safe"},
+    {.name = "wait",
+     .kind = SB_CLI_DURATION,
+     .value = "TIME",
+     .help = "wait that long for the cloud's answer"},
     {0}};
 const struct sb_cli_option settings_restore_options[] = {
     USER_OPTION,
@@ -189,102 +193,33 @@ static int read_document(struct sb_cli *cli, const struct agent_config *config, 
                                (size_t)config->switches.max_record_bytes, out, err);
 }
 
-static void print_receipt(struct sb_cli *cli, const struct enqueue_receipt *receipt)
-{
-    struct sb_buf out = {0};
-
-    if (sb_cli_json(cli)) {
-        sb_put_open(&out, NULL, '{');
-        sb_put_bool(&out, "success", true);
-        calls_add_receipt(&out, receipt);
-        sb_put_close(&out, '}');
-    } else if (receipt->queued) {
-        sb_buf_add_fmt(&out, "queued settings/%s op_id %s", receipt->stream.name, receipt->op_id);
-    } else {
-        sb_buf_add_str(&out, "kept on this device only: a switch is off");
-    }
-    sb_buf_add_char(&out, '\n');
-    sb_cli_print(&out);
-    sb_buf_free(&out);
-}
-
-static int put_directly(struct sb_cli *cli, const struct agent_config *config, const char *user,
-                        struct sb_span document, struct sb_err *err)
-{
-    const char *id = sb_cli_text(cli, "id");
-    struct agent_cli_outbox outbox = {0};
-    struct enqueue_receipt receipt;
-    int rc = agent_cli_open(config, true, &outbox, err);
-
-    if (rc == 0)
-        rc = enqueue_settings(outbox.eq, user, document, sb_span_of(id != NULL ? id : ""),
-                              sb_clock_now(), &outbox.rng, &receipt, err);
-    if (rc == 0)
-        rc = enqueue_commit(outbox.eq, err);
-    agent_cli_close(&outbox);
-    if (rc != 0)
-        return rc;
-    agent_cli_wake(config);
-    print_receipt(cli, &receipt);
-    return 0;
-}
-
-static int put_by_daemon(struct sb_cli *cli, const struct agent_config *config, const char *user,
-                         struct sb_span document, struct sb_err *err)
-{
-    struct sb_buf request = {0}, answer = {0};
-    char stream[SB_STREAM_MAX + 1];
-    struct sb_span object;
-    int rc = sb_json_check(document, &sb_wire_limits, &object, err);
-
-    if (rc != 0)
-        return rc;
-    snprintf(stream, sizeof(stream), "settings/%.64s", user);
-    sb_put_open(&request, NULL, '{');
-    sb_put_text(&request, "verb", "put");
-    sb_put_text(&request, "stream", stream);
-    if (sb_cli_given(cli, "id"))
-        sb_put_text(&request, "id", sb_cli_text(cli, "id"));
-    sb_put_raw(&request, "record", object);
-    sb_put_close(&request, '}');
-    rc = agent_cli_ask(config, sb_buf_span(&request), RESTORE_MS, &answer, err);
-    if (rc == 0 && !sb_cli_json(cli)) {
-        sb_buf_clear(&answer);
-        sb_buf_add_fmt(&answer, "queued %s", stream);
-    }
-    if (rc == 0) {
-        sb_buf_add_char(&answer, '\n');
-        sb_cli_print(&answer);
-    }
-    sb_buf_free(&request);
-    sb_buf_free(&answer);
-    return rc;
-}
-
 int cmd_settings_put(struct sb_cli *cli)
 {
-    struct sb_buf document = {0}, failure = {0};
-    struct agent_config config;
+    struct put_document settings = {.operation = DOCUMENT_PUT};
+    struct put put = {.cli = cli, .kind = &put_document_kind, .own = &settings};
+    const char *op_id = sb_cli_text(cli, "id");
+    struct sb_buf document = {0};
     struct sb_err err = {0};
     const char *user;
     int status = check_user(cli, &user), rc;
 
     if (status == 0)
-        status = agent_cli_config(cli, &config);
+        status = agent_cli_config(cli, &put.config);
     if (status != 0)
         return status;
-    rc = read_document(cli, &config, &document, &err);
-    if (rc == 0 && agent_cli_needs_daemon(&config))
-        rc = put_by_daemon(cli, &config, user, sb_buf_span(&document), &err);
-    else if (rc == 0)
-        rc = put_directly(cli, &config, user, sb_buf_span(&document), &err);
-    if (rc != 0 && sb_cli_json(cli)) {
-        agent_cli_put_failure(&failure, 0, &err);
-        sb_cli_print(&failure);
-    }
+    put.json = sb_cli_json(cli);
+    snprintf(put.stream_text, sizeof(put.stream_text), "settings/%.64s", user);
+    rc = document_name_make(&settings.name, user, SB_TABLE_SETTINGS, "", &err);
+    if (rc == 0)
+        rc = read_document(cli, &put.config, &document, &err);
+    if (rc == 0)
+        status = put_run(&put, sb_buf_span(&document), sb_span_of(op_id != NULL ? op_id : ""),
+                         sb_cli_number(cli, "wait", 0));
+    else
+        status = put_fail(&put, 0, &err);
     sb_buf_free(&document);
-    sb_buf_free(&failure);
-    return rc != 0 ? agent_cli_fail(cli, &err) : 0;
+    put_document_fini(&settings);
+    return status;
 }
 
 /* ---- restore ---- */

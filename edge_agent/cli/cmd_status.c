@@ -31,6 +31,9 @@ static void print_nothing(const struct agent_config *config, struct sb_buf *out)
     sb_put_raw(out, "pending_by_type", SB_SPAN("{}"));
     sb_put_u64(out, "failed_count", 0);
     sb_put_u64(out, "conflicts", 0);
+    sb_put_u64(out, "unsent", 0);
+    sb_put_u64(out, "trouble", 0);
+    sb_put_u64(out, "users", 0);
     sb_put_u64(out, "holes", 0);
     sb_put_null(out, "last_sync");
     sb_put_null(out, "oldest_pending");
@@ -40,17 +43,18 @@ static void print_nothing(const struct agent_config *config, struct sb_buf *out)
     sb_put_close(out, '}');
 }
 
-static int from_file(const struct agent_config *config, struct sb_buf *out, struct sb_err *err)
+static int from_file(const struct agent_config *config, const char *user, struct sb_buf *out,
+                     struct sb_err *err)
 {
     struct agent_cli_outbox outbox = {0};
     int rc = agent_cli_open(config, false, &outbox, err);
 
-    if (rc == -(int)SB_ENOT_FOUND) {
+    if (rc == -(int)SB_ENOT_FOUND && user == NULL) {
         print_nothing(config, out);
         return 0;
     }
     if (rc == 0)
-        rc = status_print(outbox.ob, config->device, NULL, sb_clock_now(), out, err);
+        rc = status_print(outbox.ob, config->device, user, NULL, sb_clock_now(), out, err);
     agent_cli_close(&outbox);
     return rc;
 }
@@ -120,9 +124,20 @@ static void trouble_lines(struct sb_buf *out, struct sb_span status)
     }
 }
 
+/* More than nothing, or not shown. */
+static void line_if_any(struct sb_buf *out, struct sb_span status, const char *name,
+                        const char *key, const char *what)
+{
+    if (agent_cli_number(status, key) == 0)
+        return;
+    label(out, name);
+    agent_cli_add_value(out, agent_cli_get(status, key));
+    sb_buf_add_fmt(out, " %s\n", what);
+}
+
 static void print_people(struct sb_span status, struct sb_buf *out)
 {
-    bool running = sb_span_is(agent_cli_get(status, "running"), "true");
+    bool running = agent_cli_flag(status, "running");
 
     line(out, status, "device", "device");
     line(out, status, "status", "sync_status");
@@ -131,6 +146,8 @@ static void print_people(struct sb_span status, struct sb_buf *out)
     pending_line(out, status, sb_clock_now());
     line(out, status, "failed", "failed_count");
     line(out, status, "conflicts", "conflicts");
+    line_if_any(out, status, "kept here", "unsent", "documents that a switch holds back");
+    line_if_any(out, status, "trouble", "trouble", "documents of the cloud cannot be opened");
     line(out, status, "last sync", "last_sync");
     if (running) {
         line(out, status, "in flight", "in_flight");
@@ -141,30 +158,75 @@ static void print_people(struct sb_span status, struct sb_buf *out)
     trouble_lines(out, status);
 }
 
+/* Of one user: the documents that could not be opened are named. */
+static void print_user(struct sb_span status, struct sb_buf *out)
+{
+    struct sb_span trouble = agent_cli_get(status, "trouble"), one;
+    struct sb_json_iter iter;
+
+    line(out, status, "user", "user_id");
+    line(out, status, "status", "sync_status");
+    line(out, status, "pending", "pending_count");
+    line(out, status, "conflicts", "conflicts");
+    line_if_any(out, status, "kept here", "unsent", "documents that a switch holds back");
+    line(out, status, "last sync", "last_sync");
+    line(out, status, "version", "last_server_version");
+    sb_json_iter_init(&iter, trouble);
+    while (trouble.len > 0 && sb_json_next_element(&iter, &one)) {
+        label(out, "trouble");
+        agent_cli_add_value(out, agent_cli_get(one, "table"));
+        sb_buf_add_char(out, '/');
+        agent_cli_add_value(out, agent_cli_get(one, "id"));
+        sb_buf_add_str(out, " [");
+        agent_cli_add_value(out, agent_cli_get(one, "code"));
+        sb_buf_add_str(out, "]\n");
+    }
+}
+
+/* From the daemon, or else from the file. */
+static int ask(struct sb_cli *cli, const struct agent_config *config, const char *user,
+               struct sb_buf *answer, struct sb_err *err)
+{
+    struct sb_buf call = {0};
+    struct sb_err asked = {0};
+    int rc;
+
+    agent_cli_begin_call(&call, "status");
+    if (user != NULL)
+        sb_put_text(&call, "user", user);
+    sb_put_close(&call, '}');
+    rc = agent_cli_ask(config, sb_buf_span(&call), ASK_MS, answer, &asked);
+    sb_buf_free(&call);
+    if (rc == 0 || asked.code == SB_ENOT_FOUND) {
+        *err = asked;
+        return rc;
+    }
+    if (asked.code != SB_ENOT_RUNNING)
+        sb_cli_note(cli, "the daemon: %s [%s]; these figures are from the file", asked.msg,
+                    sb_code_name(asked.code));
+    sb_buf_clear(answer);
+    return from_file(config, user, answer, err);
+}
+
 int cmd_status(struct sb_cli *cli)
 {
+    const char *user = sb_cli_text(cli, "user");
     struct sb_buf answer = {0}, out = {0};
     struct agent_config config;
-    struct sb_err err = {0}, asked = {0};
+    struct sb_err err = {0};
     int status = agent_cli_config(cli, &config), rc;
 
     if (status != 0)
         return status;
-    rc = agent_cli_ask(&config, SB_SPAN("{\"verb\":\"status\"}"), ASK_MS, &answer, &asked);
-    if (rc != 0) {
-        if (asked.code != SB_ENOT_RUNNING)
-            sb_cli_note(cli, "the daemon: %s [%s]; these figures are from the file", asked.msg,
-                        sb_code_name(asked.code));
-        sb_buf_clear(&answer);
-        rc = from_file(&config, &answer, &err);
-    }
+    rc = user != NULL ? agent_cli_check_user(user, &err) : 0;
+    if (rc == 0)
+        rc = ask(cli, &config, user, &answer, &err);
     if (rc != 0) {
         status = agent_cli_fail(cli, &err);
     } else if (sb_cli_json(cli)) {
-        sb_buf_add_char(&answer, '\n');
-        sb_cli_print(&answer);
+        agent_cli_print_answer(&answer);
     } else {
-        print_people(sb_buf_span(&answer), &out);
+        (user != NULL ? print_user : print_people)(sb_buf_span(&answer), &out);
         sb_cli_print(&out);
     }
     sb_buf_free(&answer);

@@ -186,15 +186,15 @@ static int put_directly(struct put *put, struct sb_span record, struct sb_span i
     return 0;
 }
 
-static int put_one(struct put *put, const char *record, struct sb_span id, int64_t wait_ms)
+static int put_one(struct put *put, struct sb_span record, struct sb_span id, int64_t wait_ms)
 {
     struct sb_err err = {0};
     int rc;
 
     if (put->by_daemon)
-        rc = put_by_daemon(put, sb_span_of(record), id, wait_ms, &err);
+        rc = put_by_daemon(put, record, id, wait_ms, &err);
     else
-        rc = put_directly(put, sb_span_of(record), id, wait_ms, &err);
+        rc = put_directly(put, record, id, wait_ms, &err);
     return rc != 0 ? put_fail(put, 0, &err) : print_answer(put);
 }
 
@@ -417,7 +417,7 @@ static int put_lines(struct put *put)
 
 /* ---- all of it ---- */
 
-int put_run(struct put *put, const char *record, struct sb_span id, int64_t wait_ms)
+int put_run(struct put *put, struct sb_span record, struct sb_span id, int64_t wait_ms)
 {
     struct sb_err err = {0};
     int status;
@@ -426,7 +426,7 @@ int put_run(struct put *put, const char *record, struct sb_span id, int64_t wait
     if (!put->by_daemon && agent_cli_open(&put->config, true, &put->outbox, &err) != 0)
         status = put_fail(put, 0, &err);
     else
-        status = record != NULL ? put_one(put, record, id, wait_ms) : put_lines(put);
+        status = record.data != NULL ? put_one(put, record, id, wait_ms) : put_lines(put);
     agent_cli_close(&put->outbox);
     sb_buf_free(&put->out);
     sb_buf_free(&put->request);

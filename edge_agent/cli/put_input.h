@@ -38,9 +38,10 @@ struct put {
     uint64_t queued, refused, local;
 };
 
-/* Enqueues `record`, or with NULL what standard input brings, and frees everything. cli, kind, own,
- * config, stream_text and json are set. wait_ms 0: not waited for. Returns the exit status. */
-int put_run(struct put *put, const char *record, struct sb_span id, int64_t wait_ms);
+/* Enqueues `record`, or where its data is NULL what standard input brings, and frees everything.
+ * cli, kind, own, config, stream_text and json are set. wait_ms 0: not waited for. Returns the exit
+ * status. */
+int put_run(struct put *put, struct sb_span record, struct sb_span id, int64_t wait_ms);
 
 /* Says what went wrong, for a line where it is not 0; returns the exit status. */
 int put_fail(struct put *put, uint64_t line, const struct sb_err *err);

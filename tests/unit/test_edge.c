@@ -1052,11 +1052,13 @@ struct told {
 };
 
 static void note(void *ctx, const char *epoch, const char *stream, uint64_t lo, uint64_t hi,
-                 enum sb_result result, enum sb_code code, const char *reason)
+                 enum sb_result result, enum sb_code code, const char *reason, const char *at)
 {
     struct told *told = ctx;
+    int64_t committed_us;
 
     assert_int_equal(strlen(epoch), SB_EPOCH_LEN);
+    assert_true(sb_time_parse(sb_span_of(at), &committed_us));
     sb_buf_add_fmt(&told->text, "%s %llu-%llu %s %s%s;", stream, (unsigned long long)lo,
                    (unsigned long long)hi, sb_result_name(result),
                    code != SB_OK ? sb_code_name(code) : "", reason);
