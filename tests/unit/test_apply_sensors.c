@@ -414,7 +414,7 @@ static void classes_that_are_not_served_are_told_to_wait(void **state)
 {
     struct kit *kit = *state;
 
-    kit_expect(kit_ask(kit, "records/user-1", 1, 1, "\"records\":[{\"op_id\":\"a\"}]"),
+    kit_expect(kit_ask(kit, "library/user-1", 1, 1, "\"records\":[{\"op_id\":\"a\"}]"),
                SB_RESULT_RETRY, 0, 0, 0, 0, 0);
     assert_int_equal(kit->reply.code, SB_EUNKNOWN_TABLE);
 }
