@@ -209,23 +209,24 @@ static const struct sb_cli_option *own_options(const struct sb_cli *cli)
     return cli->verb != NULL && cli->verb->options != NULL ? cli->verb->options : none;
 }
 
+/* The verb's own go first: the first name that is equal counts (a --version of its own). */
 static void list_long(const struct sb_cli *cli, struct option *out)
 {
     const struct sb_cli_option *own = own_options(cli);
     size_t n = 0;
 
-    out[n++] = (struct option){"config", required_argument, NULL, OPT_CONFIG};
-    out[n++] = (struct option){"set", required_argument, NULL, OPT_SET};
-    out[n++] = (struct option){"help", no_argument, NULL, 'h'};
-    out[n++] = (struct option){"version", no_argument, NULL, 'V'};
-    if (cli->verb != NULL && cli->verb->json)
-        out[n++] = (struct option){"json", no_argument, NULL, OPT_JSON};
     for (int i = 0; own[i].name != NULL; i++) {
         SB_CHECK(i < SB_CLI_OPTIONS_MAX);
         out[n++] = (struct option){own[i].name,
                                    own[i].kind == SB_CLI_FLAG ? no_argument : required_argument,
                                    NULL, OPT_OWN + i};
     }
+    out[n++] = (struct option){"config", required_argument, NULL, OPT_CONFIG};
+    out[n++] = (struct option){"set", required_argument, NULL, OPT_SET};
+    out[n++] = (struct option){"help", no_argument, NULL, 'h'};
+    out[n++] = (struct option){"version", no_argument, NULL, 'V'};
+    if (cli->verb != NULL && cli->verb->json)
+        out[n++] = (struct option){"json", no_argument, NULL, OPT_JSON};
     out[n] = (struct option){0};
 }
 

@@ -42,6 +42,12 @@ static int run_fail(struct sb_cli *cli)
     return sb_cli_fail(cli, &err);
 }
 
+static int run_diff(struct sb_cli *cli)
+{
+    snprintf(seen, sizeof(seen), "diff %lld", (long long)sb_cli_number(cli, "version", 0));
+    return 0;
+}
+
 static int run_print(struct sb_cli *cli)
 {
     (void)cli;
@@ -55,6 +61,8 @@ static const struct sb_cli_option put_options[] = {
     {"count", SB_CLI_NUMBER, false, "N", "how many"},
     {"dry-run", SB_CLI_FLAG, false, NULL, "only say"},
     {0}};
+static const struct sb_cli_option diff_options[] = {
+    {"version", SB_CLI_NUMBER, false, "N", "against which"}, {0}};
 static const struct sb_cli_option fail_options[] = {
     {"device", SB_CLI_TEXT, true, "DEVICE", "which"}, {0}};
 
@@ -75,6 +83,7 @@ static const struct sb_cli_verb verbs[] = {
      .summary = "bind",
      .run = run_grant},
     {.name = "device list", .arguments = "", .summary = "list", .run = run_print},
+    {.name = "diff", .arguments = "", .summary = "diff", .options = diff_options, .run = run_diff},
     {.name = "fail", .arguments = "", .summary = "fail", .options = fail_options, .run = run_fail},
     SB_CLI_CONFIG_VERBS,
 };
@@ -183,6 +192,17 @@ static void options_may_stand_anywhere(void **state)
     assert_string_equal(seen, "grant edge-001 u");
 }
 
+static void an_option_of_the_verb_hides_a_common_one_of_that_name(void **state)
+{
+    (void)state;
+    assert_int_equal(run("diff --version 7"), 0);
+    assert_string_equal(seen, "diff 7");
+    seen[0] = '\0';
+    assert_int_equal(run("diff -V"), 0);
+    assert_string_equal(seen, "");
+    assert_non_null(strstr(output, "prog "));
+}
+
 static void options_stand_anywhere_under_posix_rules_too(void **state)
 {
     (void)state;
@@ -278,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_may_stand_anywhere),
+        cmocka_unit_test(an_option_of_the_verb_hides_a_common_one_of_that_name),
         cmocka_unit_test(options_stand_anywhere_under_posix_rules_too),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(help_needs_neither_arguments_nor_configuration),
