@@ -16,8 +16,8 @@ struct documents_clear {
     struct document_name name;
     char device[SB_NAME_MAX + 1]; /* that made the operation */
     char op_id[SB_ID_MAX + 1];
-    char base[SB_ID_MAX + 16]; /* JSON text of the operation's base; "" when opening: not checked */
-    uint64_t hlc;              /* of the operation */
+    char base[2 * SB_ID_MAX + 16]; /* JSON text of its base; "" when opening: not checked */
+    uint64_t hlc;                  /* of the operation */
 };
 /* What is known of a document only by opening it. */
 struct documents_inside {
@@ -102,8 +102,8 @@ int documents_mend(const struct documents *docs, const struct document_name *nam
                    struct sb_now now, enum documents_mended *mended, struct sb_err *err);
 
 enum documents_taken {
-    DOCUMENTS_TAKEN,   /* in force now (a deletion too) */
-    DOCUMENTS_ABSENT,  /* there is nothing in the cloud, and now nothing here */
+    DOCUMENTS_TAKEN,   /* in force now */
+    DOCUMENTS_ABSENT,  /* deleted in the cloud, or never there: there is nothing here now */
     DOCUMENTS_PENDING, /* own edits are on their way: stale, read again when they are settled */
     DOCUMENTS_OLD,     /* older than what was seen here: stale, likewise */
     DOCUMENTS_FETCH,   /* it was left out as too large: stale, to be read by id */
@@ -126,22 +126,9 @@ int documents_take(const struct documents *docs, const struct document_name *nam
 int documents_resolve(const struct documents *docs, int64_t id, enum sb_choice choice,
                       struct sb_span merged, bool send, struct sb_now now,
                       struct document_receipt *receipt, struct sb_err *err);
-/* What the cloud says of this device's operations (conflicts.list with ops): an open conflict of
- * which one was decided by somebody else there is closed without an edit. */
+/* What the cloud says of this device's operations (conflicts.list with ops): an open conflict whose
+ * operations were all decided by somebody else there is closed without an edit. */
 int documents_resolved_there(struct outbox *ob, const struct sb_conflicts *conflicts,
                              int64_t wall_us, struct sb_err *err);
-
-/* Decisions the cloud has to be told of: one request each, under its own id until it is answered.
- */
-struct documents_telling {
-    char ask[SB_UUID_LEN + 1]; /* the request's id */
-    char user[SB_NAME_MAX + 1];
-    enum sb_choice choice;
-    struct sb_op_list ops; /* freed by the caller */
-};
-/* The first one after `after` ("" = the first); *found is false where there is none. */
-int documents_next_telling(struct outbox *ob, const char *after, struct documents_telling *telling,
-                           bool *found, struct sb_err *err);
-int documents_told(struct outbox *ob, const char *ask, struct sb_err *err);
 
 #endif

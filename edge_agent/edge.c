@@ -8,9 +8,9 @@
 #include "common/log.h"
 #include "edge_agent/edge_internal.h"
 #include "edge_agent/reconcile.h"
-#include "edge_agent/settings.h"
 
-#define PURGE_ROWS 200 /* one slice */
+#define PURGE_ROWS      200                 /* one slice */
+#define KEEP_DECIDED_MS INT64_C(7776000000) /* decided conflicts are shown for 90 days */
 
 /* ---- life ---- */
 
@@ -38,6 +38,8 @@ int edge_new(const struct edge_config *config, struct outbox *ob, struct sb_link
     edge->config = *config;
     if (edge->config.hello_bytes == 0)
         edge->config.hello_bytes = SB_HELLO_PAGE_BYTES;
+    if (edge->config.pull_limit == 0 || edge->config.pull_limit > SB_CHANGES_MAX)
+        edge->config.pull_limit = SB_CHANGES_DEFAULT;
     snprintf(edge->device, sizeof(edge->device), "%s", config->device);
     snprintf(edge->device_boot, sizeof(edge->device_boot), "%s", config->device_boot);
     edge->ob = ob;
@@ -51,7 +53,7 @@ int edge_new(const struct edge_config *config, struct outbox *ob, struct sb_link
     edge->pub = publisher_new(edge->device, config->gzip_level);
     edge->gzip = sb_gzip_new(config->gzip_level);
     edge->replies = sb_xcalloc(EDGE_REPLIES_MAX, sizeof(*edge->replies));
-    edge->dead_due = true;
+    edge->dead_due = edge->pulls_due = true;
     if ((rc = load_all(edge, err)) < 0) {
         edge_free(edge);
         return rc;
@@ -67,6 +69,9 @@ void edge_free(struct edge *edge)
     for (size_t i = 0; i < edge->reply_count; i++)
         sb_reply_free(&edge->replies[i].reply);
     free(edge->replies);
+    settle_counts_clear(&edge->counts);
+    edge_calls_free(edge);
+    edge_pulls_free(edge);
     lanes_free(&edge->lanes);
     session_fini(&edge->session);
     publisher_free(edge->pub);
@@ -115,7 +120,7 @@ bool edge_split(struct lane *lane, uint64_t records)
 }
 
 /* A transaction failed: what the sets in memory say may not be on disk. */
-static void start_over(struct edge *edge, struct sb_now now, const struct sb_err *err)
+void edge_start_over(struct edge *edge, struct sb_now now, const struct sb_err *err)
 {
     struct sb_err again;
 
@@ -134,21 +139,11 @@ static void start_over(struct edge *edge, struct sb_now now, const struct sb_err
 static int settle_one(struct edge *edge, struct collected *c, struct sb_now now, struct sb_err *err)
 {
     struct lane *lane = lanes_find(&edge->lanes, c->flight.s);
-    uint64_t version = 0;
-    int rc;
 
     if (lane == NULL)
         return 0;
-    rc = settle_reply(edge->ob, lane, &c->flight, &c->reply, now.wall_us, &edge->counts, err);
-    for (size_t i = 0; i < c->reply.version_count; i++)
-        if (c->reply.versions[i].version > version)
-            version = c->reply.versions[i].version;
-    for (size_t i = 0; i < c->reply.conflict_count; i++)
-        if (c->reply.conflicts[i].as_of > version)
-            version = c->reply.conflicts[i].as_of;
-    if (rc == 0 && version > 0 && lane->stream.class == SB_UP_SETTINGS)
-        rc = settings_seen(edge->ob, lane->stream.name, version, err);
-    return rc;
+    edge->ordered_settled = edge->ordered_settled || lane->ordered;
+    return settle_reply(edge->ob, lane, &c->flight, &c->reply, now.wall_us, &edge->counts, err);
 }
 
 static void add_counts(struct edge *edge)
@@ -160,28 +155,72 @@ static void add_counts(struct edge *edge)
     edge->status.conflict += edge->counts.conflict;
 }
 
-/* V4: once nothing of a document is pending, the cloud's comes into force where one was refused. */
-static int settle_documents(struct edge *edge, struct sb_now now, struct sb_err *err)
+struct documents edge_documents(const struct edge *edge)
 {
-    enum settings_applied applied;
+    return (struct documents){.ob = edge->ob,
+                              .rng = edge->rng,
+                              .device = edge->device,
+                              .codec = edge->config.codec,
+                              .device_boot = edge->device_boot};
+}
+
+#define MEND_AT_ONCE 16
+
+struct waiting_documents {
+    struct document_name at[MEND_AT_ONCE];
+    unsigned count;
+};
+
+static int add_waiting(void *ctx, const struct document_name *name)
+{
+    struct waiting_documents *waiting = ctx;
+
+    waiting->at[waiting->count++] = *name;
+    return 0;
+}
+
+static int mend_one(struct edge *edge, const struct document_name *name, struct sb_now now,
+                    struct sb_err *err)
+{
+    const struct documents docs = edge_documents(edge);
+    enum documents_mended mended;
+    int rc = documents_mend(&docs, name, now, &mended, err);
+
+    if (rc < 0 || mended == DOCUMENTS_SAME)
+        return rc;
+    if (mended == DOCUMENTS_MENDED)
+        edge_pull_changed(edge, name);
+    edge->awake = edge->tell_due = edge->stale_due = true;
+    return 0;
+}
+
+/* V4: once nothing of a document is pending, the cloud's comes into force where one was refused,
+ * with what can be merged. */
+static int mend_all(struct edge *edge, struct sb_now now, struct sb_err *err)
+{
+    struct waiting_documents waiting = {.count = MEND_AT_ONCE};
+    struct document_name last;
+    bool more = false;
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
-        struct lane *lane = lanes_find(&edge->lanes, edge->replies[i].flight.s);
-
-        if (lane == NULL || lane->stream.class != SB_UP_SETTINGS ||
-            lanes_pending_named(&edge->lanes, lane->name) > 0)
-            continue;
-        rc = settings_apply_conflicts(edge->ob, lane->stream.name, now, edge->rng, &applied, err);
-        if (rc == 0 && applied == SETTINGS_UNREAD)
-            edge_restores_ask(edge, lane->stream.name, now);
-        if (rc == 0 && applied == SETTINGS_CHANGED) {
-            log_info("user=%s the cloud's settings are in force, the edit is kept in the conflicts",
-                     lane->stream.name);
-            edge->awake = true;
-        }
+    while (rc == 0 && waiting.count == MEND_AT_ONCE) {
+        waiting.count = 0;
+        rc = outbox_conflict_documents(edge->ob, more ? &last : NULL, MEND_AT_ONCE, add_waiting,
+                                       &waiting, err);
+        for (unsigned i = 0; rc == 0 && i < waiting.count; i++)
+            rc = mend_one(edge, &waiting.at[i], now, err);
+        if (waiting.count > 0)
+            last = waiting.at[waiting.count - 1];
+        more = true;
     }
     return rc;
+}
+
+/* What an ack says of versions goes to the pulls after the commit. */
+static void note_versions(struct edge *edge, const struct settle_seen *seen)
+{
+    for (size_t i = 0; i < seen->count; i++)
+        edge_pull_acked(edge, &seen->at[i].name, seen->at[i].version);
 }
 
 /* The highest pair of the welcome's boot (receipt rule); a reply can only be of that boot or of one
@@ -202,7 +241,8 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
     bool receipt_changed = false;
     int rc = lanes_refresh(&edge->lanes, edge->ob, err);
 
-    edge->counts = (struct settle_counts){0};
+    settle_counts_clear(&edge->counts);
+    edge->ordered_settled = false;
     for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
         rc = settle_one(edge, &edge->replies[i], now, err);
         take_receipt(edge, &edge->replies[i].reply, &receipt_changed);
@@ -213,7 +253,7 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
         rc = outbox_receipt_set(edge->ob, edge->receipt.boot, edge->receipt.commit, err);
     if (rc == 0)
         rc = outbox_set_last_settled(edge->ob, now.wall_us, err);
-    return rc < 0 ? rc : settle_documents(edge, now, err);
+    return rc < 0 || !edge->ordered_settled ? rc : mend_all(edge, now, err);
 }
 
 /* When what a reply tells was committed: documents have a time of their own, else it is the
@@ -290,6 +330,7 @@ static void all_is_well(struct edge *edge)
 
 bool edge_settle_collected(struct edge *edge, struct sb_now now)
 {
+    size_t told = edge->changed_count;
     struct sb_err err;
     int rc;
 
@@ -299,10 +340,13 @@ bool edge_settle_collected(struct edge *edge, struct sb_now now)
         rc = outbox_commit(edge->ob, &err);
     if (rc < 0) {
         clear_collected(edge); /* they will be sent again and answered as duplicates */
-        start_over(edge, now, &err);
+        edge->changed_count = told;
+        edge_start_over(edge, now, &err);
         return false;
     }
     add_counts(edge);
+    note_versions(edge, &edge->counts.seen);
+    edge->stale_due = edge->stale_due || edge->ordered_settled;
     all_is_well(edge);
     edge->status.last_settled_us = now.wall_us;
     for (size_t i = 0; i < edge->reply_count; i++)
@@ -319,8 +363,7 @@ static void unpark_all(struct edge *edge)
         edge->lanes.at[i].parked_until_ms = 0; /* one try each; the delays stay as they are */
 }
 
-static void after_welcome(struct edge *edge, const struct reconcile_result *result,
-                          struct sb_now now)
+static void after_welcome(struct edge *edge, const struct reconcile_result *result)
 {
     const struct sb_welcome *welcome = &edge->session.whole;
 
@@ -342,7 +385,24 @@ static void after_welcome(struct edge *edge, const struct reconcile_result *resu
     pacer_reset_retry(&edge->pacer);
     unpark_all(edge);
     edge->dead_due = true;
-    edge_restores_resume(edge, now);
+}
+
+/* Conflicts that wait for a key or for a document that was too large, left behind by an earlier
+ * process too. */
+static void resume_waiting(struct edge *edge, struct sb_now now)
+{
+    bool first = edge->pull_boot[0] == '\0';
+    struct sb_err err;
+    int rc = outbox_begin(edge->ob, &err);
+
+    if (rc == 0 && first)
+        rc = outbox_documents_retry_trouble(edge->ob, &err);
+    if (rc == 0)
+        rc = mend_all(edge, now, &err);
+    if (rc == 0)
+        rc = outbox_commit(edge->ob, &err);
+    if (rc < 0)
+        edge_start_over(edge, now, &err);
 }
 
 static void apply_welcome(struct edge *edge, struct sb_now now)
@@ -359,10 +419,12 @@ static void apply_welcome(struct edge *edge, struct sb_now now)
                                 now.wall_us, &result, &err)) == 0)
         rc = outbox_commit(edge->ob, &err);
     if (rc < 0) {
-        start_over(edge, now, &err);
+        edge_start_over(edge, now, &err);
         return; /* the gate stays shut; the hello is repeated on its timer */
     }
-    after_welcome(edge, &result, now);
+    after_welcome(edge, &result);
+    resume_waiting(edge, now);
+    edge_pull_welcomed(edge, edge->session.boot);
 }
 
 /* ---- timers ---- */
@@ -423,6 +485,9 @@ static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struc
         if (count > 0)
             over = 0; /* the figures are read anew before the next slice */
     }
+    if (rc == 0)
+        rc = outbox_conflicts_purge(edge->ob, before, age_clock(edge, now) - KEEP_DECIDED_MS * 1000,
+                                    PURGE_ROWS, err);
     return rc < 0 ? rc : outbox_commit(edge->ob, err);
 }
 
@@ -438,7 +503,7 @@ static void purge(struct edge *edge, struct sb_now now)
         return; /* rather in idle time, but not never */
     edge->next_purge_ms = now.mono_ms + edge->config.purge_interval_ms;
     if (purge_slice(edge, now, &deleted, &err) < 0) {
-        start_over(edge, now, &err);
+        edge_start_over(edge, now, &err);
         return;
     }
     if (deleted == 0) {
@@ -461,7 +526,7 @@ static void look_at_file(struct edge *edge, struct sb_now now)
     if (!edge->awake && !edge->reload && version == edge->data_version)
         return;
     edge->data_version = version;
-    edge->dead_due = true;
+    edge->dead_due = edge->pulls_due = edge->tell_due = edge->stale_due = true;
     edge->awake = false;
     if (edge->reload)
         edge->reload = load_all(edge, &err) < 0;
@@ -469,6 +534,8 @@ static void look_at_file(struct edge *edge, struct sb_now now)
         edge->reload = lanes_refresh(&edge->lanes, edge->ob, &err) < 0;
     if (edge->reload)
         edge_note_error(edge, &err);
+    else
+        edge_pulls_look(edge);
 }
 
 static void unpark_expired(struct edge *edge, struct sb_now now)
@@ -484,7 +551,7 @@ void edge_tick(struct edge *edge, struct sb_now now)
     if (!edge_settle_collected(edge, now) || edge->reload)
         return;
     apply_welcome(edge, now);
-    edge_restores_expire(edge, now);
+    edge_calls_expire(edge, now);
     expire_flights(edge, now);
     drop_stuck_connection(edge, now);
     if (session_hello_due(&edge->session, now.mono_ms))
@@ -492,9 +559,12 @@ void edge_tick(struct edge *edge, struct sb_now now)
     unpark_expired(edge, now);
     if (session_gate_open(&edge->session) && !edge->session.due &&
         now.mono_ms >= edge->hold_until_ms) {
-        edge_restores_send(edge, now);
+        edge_pull_step(edge, now);
+        edge_calls_send(edge, now);
         edge_send_work(edge, now);
     }
+    edge_rounds_end(edge, now);
+    edge_pull_tell_changed(edge);
     purge(edge, now);
 }
 
@@ -544,7 +614,8 @@ int64_t edge_deadline(const struct edge *edge)
     if (edge->pacer.unacked < edge->pacer.window) /* else a PUBACK comes first */
         first = earlier(first, session_deadline(&edge->session));
     first = earlier(first, pacer_deadline(&edge->pacer, edge->session.ingest_online));
-    first = earlier(first, edge_restores_deadline(edge));
+    first = earlier(first, edge_calls_deadline(edge));
+    first = earlier(first, edge_rounds_deadline(edge));
     for (size_t i = 0; i < edge->lanes.count; i++)
         if (edge->lanes.at[i].parked_until_ms > 0)
             first = earlier(first, edge->lanes.at[i].parked_until_ms);
@@ -583,6 +654,12 @@ void edge_on_settled(struct edge *edge, edge_settled_fn fn, void *ctx)
     edge->settled_ctx = ctx;
 }
 
+void edge_on_changed(struct edge *edge, edge_changed_fn fn, void *ctx)
+{
+    edge->changed_fn = fn;
+    edge->changed_ctx = ctx;
+}
+
 void edge_status(const struct edge *edge, struct edge_status *out)
 {
     *out = edge->status;
@@ -595,6 +672,8 @@ void edge_status(const struct edge *edge, struct edge_status *out)
     out->replies = edge->pacer.replies;
     out->retry_delay_ms = edge->pacer.retry_ms;
     out->reply_ms = pacer_reply_ms(&edge->pacer);
+    out->pulling = edge->pulls_busy;
+    (void)outbox_documents_stale_count(edge->ob, &out->stale, NULL);
     out->parked = 0;
     for (size_t i = 0; i < edge->lanes.count; i++)
         out->parked += edge->lanes.at[i].park_code != SB_OK;

@@ -85,12 +85,6 @@ typedef void (*edge_settled_fn)(void *ctx, const char *epoch, const char *stream
                                 const char *reason, const char *at);
 void edge_on_settled(struct edge *edge, edge_settled_fn fn, void *ctx);
 
-/* Asks the cloud for a user's settings; fn is called once with the outcome: SB_OK and taken or not
- * (enum settings_taken), or an error (SB_ETIMEOUT after timeout_ms, SB_EBUSY with 16 waiting). */
-typedef void (*edge_restored_fn)(void *ctx, int taken, uint64_t version, const struct sb_err *err);
-int edge_restore_settings(struct edge *edge, const char *user, int64_t timeout_ms,
-                          struct sb_now now, edge_restored_fn fn, void *ctx, struct sb_err *err);
-
 /* ---- reading from the cloud (V5, V6): edge_request.c, edge_pull.c ---- */
 
 /* One request to the cloud on behalf of somebody else (history, conflicts.*, …): said again until

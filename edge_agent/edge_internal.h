@@ -4,32 +4,92 @@
 #include "common/gzip.h"
 #include "common/reply.h"
 #include "common/request.h"
+#include "common/request_documents.h"
 #include "edge_agent/edge.h"
 #include "edge_agent/publisher.h"
 #include "edge_agent/settle.h"
 
-/* The state that edge.c, edge_receive.c, edge_send.c and edge_restore.c share; nobody else includes
- * this. */
+/* The state that edge*.c share; nobody else includes this. */
 
-#define EDGE_REPLIES_MAX  256 /* collected for one transaction; beyond it that runs at once */
-#define EDGE_RESTORES_MAX 16
+#define EDGE_REPLIES_MAX 256 /* collected for one transaction; beyond it that runs at once */
 /* Pause of sending after a transaction that failed, doubling; the poll ends it. */
 #define EDGE_HOLD_MIN_MS 1000
 #define EDGE_HOLD_MAX_MS 60000
 #define EDGE_POLL_MS     1000 /* looks for changes of processes whose wake-up was lost */
+
+#define EDGE_OWN_CALLS   4 /* requests of the core itself that wait for an answer */
+#define EDGE_CALLS       (EDGE_REQUESTS_MAX + EDGE_OWN_CALLS)
+#define EDGE_READS_MAX   1000 /* stale documents of a table read in one go */
+#define EDGE_PULL_LIMIT  100  /* changes asked for in one page */
+#define EDGE_CHANGED_MAX 1000 /* documents told to the hook after one commit */
 
 struct collected {
     struct flight flight; /* a copy: the table may move on */
     struct sb_reply reply;
 };
 
-struct restore {
-    bool used, sent;
+/* ---- requests ---- */
+
+enum edge_call_kind {
+    CALL_NONE,
+    CALL_OTHER, /* somebody else's: edge_request */
+    CALL_READ,  /* one document, somebody else's: edge_read */
+    CALL_PAGE,  /* changes of name.user, name.table */
+    CALL_STALE, /* a document that is to be read again */
+    CALL_CONFLICTS,
+    CALL_TELL
+};
+
+/* The first EDGE_REQUESTS_MAX places are others', the rest the core's own. */
+struct edge_call {
+    enum edge_call_kind kind;
+    bool sent;
+    unsigned times; /* sent */
     char id[SB_UUID_LEN + 1];
-    char user[SB_NAME_MAX + 1];
-    int64_t sent_ms;
+    const char *op;
+    char other_op[SB_NAME_MAX + 1];
+    struct sb_buf args;
+    int64_t sent_ms, deadline_ms;
+    struct document_name name; /* of a page without an id, of the rest as needed */
+    edge_answer_fn answer_fn;
+    edge_read_fn read_fn;
+    void *ctx;
+};
+
+/* ---- pulling ---- */
+
+enum pull_phase { PULL_IDLE, PULL_PAGES, PULL_READS };
+
+/* What is pulled of one (user, table); table "" stands for the user's open conflicts. */
+struct pull {
+    char user[SB_NAME_MAX + 1], table[SB_NAME_MAX + 1];
+    bool here;      /* among the users and tables as of the last look, not switched off */
+    bool automatic; /* its auto_sync is on */
+    enum pull_phase phase;
+    bool wanted, reads_wanted;   /* due: changes and stale documents; stale documents alone */
+    struct sb_cursor position;   /* of the next page; in memory only (V6) */
+    char after[SB_ID_MAX + 1];   /* stale documents up to here were looked at */
+    unsigned reads, open_reads;  /* asked for; not answered */
+    unsigned blocked;            /* stale ones with operations pending */
+    bool reads_end;              /* there are no more of them */
+    uint64_t counter;            /* table "": the highest version of the user that is known */
+    int64_t ops_after, ops_next; /* conflicts: operations up to here were asked about */
+    uint64_t entries_after;      /* ... and entries of the answer */
+    uint32_t joined, joining;    /* rounds that wait for this pull, or for the next one */
+    uint32_t failed;             /* rounds for which it failed */
+    int64_t not_before_ms;       /* after a failure */
+    int64_t delay_ms;
+};
+
+/* One edge_sync that waits. */
+struct pull_round {
+    bool used;
+    bool full;                  /* every table of its users */
+    char user[SB_NAME_MAX + 1]; /* "" = all */
     int64_t deadline_ms;
-    edge_restored_fn fn; /* NULL: the core asked */
+    struct edge_synced synced;
+    struct sb_err err;
+    edge_synced_fn fn;
     void *ctx;
 };
 
@@ -51,6 +111,7 @@ struct edge {
     struct collected *replies;
     size_t reply_count;
     struct settle_counts counts; /* of the open transaction */
+    bool ordered_settled;        /* ... answered operations of documents */
     bool welcome_whole;          /* all parts are there, D3 has not run */
     bool awake, dead_due, reload;
     int64_t data_version;
@@ -59,9 +120,23 @@ struct edge {
     int64_t hold_ms;       /* the pause in force, 0 = none */
     struct sb_now started; /* for ages that a jump of the wall clock must not change */
     size_t round_robin;
-    struct restore restores[EDGE_RESTORES_MAX];
+    struct edge_call calls[EDGE_CALLS];
+    struct pull *pulls; /* sorted by user and table */
+    size_t pull_count;
+    struct pull_round rounds[EDGE_SYNCS_MAX];
+    char pull_boot[SB_UUID_LEN + 1]; /* of the last welcome */
+    bool pulls_due;                  /* users, tables and switches are to be read */
+    bool pulls_busy;                 /* one of them may have something to do */
+    bool stale_due;                  /* documents may be stale and free to be read */
+    bool tell_due;                   /* decisions may be there to be told */
+    char tell_after[SB_UUID_LEN + 1];
+    int64_t tell_not_before_ms;
+    struct document_name *changed; /* since the last commit that was told of */
+    size_t changed_count;
     edge_settled_fn settled_fn;
     void *settled_ctx;
+    edge_changed_fn changed_fn;
+    void *changed_ctx;
     struct edge_status status;
 };
 
@@ -71,6 +146,8 @@ void edge_receive_puback(struct edge *edge, const struct sb_link_event *event, s
 /* edge.c: one transaction for all collected replies. False when it failed (all is loaded anew). */
 bool edge_settle_collected(struct edge *edge, struct sb_now now);
 void edge_note_error(struct edge *edge, const struct sb_err *err);
+/* A transaction failed: what the sets in memory say may not be on disk; a pause begins. */
+void edge_start_over(struct edge *edge, struct sb_now now, const struct sb_err *err);
 /* A flight no longer flies: its numbers are free to be sent again. */
 void edge_unfly(struct edge *edge, const struct flight *flight);
 void edge_park(struct edge *edge, struct lane *lane, struct sb_now now, uint64_t least_ms,
@@ -78,6 +155,7 @@ void edge_park(struct edge *edge, struct lane *lane, struct sb_now now, uint64_t
 /* A batch of that many records was too large: half of it is the most from now on. False when it was
  * one record. */
 bool edge_split(struct lane *lane, uint64_t records);
+struct documents edge_documents(const struct edge *edge);
 
 /* edge_send.c */
 void edge_send_hello(struct edge *edge, struct sb_now now);
@@ -85,15 +163,46 @@ void edge_send_work(struct edge *edge, struct sb_now now);
 int edge_publish(struct edge *edge, enum sb_up_class class, struct sb_span payload, bool gzip,
                  const char *correlation, uint32_t *token, struct sb_err *err);
 
-/* edge_restore.c */
-void edge_restores_send(struct edge *edge, struct sb_now now);
-/* The core's own request for the document that ends a user's conflicts: asked once at a time, until
- * it is answered. resume: those that an earlier process or connection left behind. */
-void edge_restores_ask(struct edge *edge, const char *user, struct sb_now now);
-void edge_restores_resume(struct edge *edge, struct sb_now now);
-void edge_restores_forget(struct edge *edge); /* a hello was sent: they go again */
-void edge_restores_expire(struct edge *edge, struct sb_now now);
-void edge_restores_answer(struct edge *edge, struct sb_span json, struct sb_now now);
-int64_t edge_restores_deadline(const struct edge *edge);
+/* edge_request.c */
+/* A free place of the kind's, with an id of its own; NULL when there is none. */
+struct edge_call *edge_call_add(struct edge *edge, enum edge_call_kind kind, const char *op,
+                                struct sb_now now);
+void edge_call_document(struct edge_call *call, const struct document_name *name);
+void edge_call_drop(struct edge_call *call);
+void edge_calls_free(struct edge *edge);
+void edge_calls_send(struct edge *edge, struct sb_now now);
+void edge_calls_forget(struct edge *edge); /* a hello was sent: they go again */
+void edge_calls_expire(struct edge *edge, struct sb_now now);
+void edge_calls_answer(struct edge *edge, struct sb_span json, struct sb_now now);
+int64_t edge_calls_deadline(const struct edge *edge);
+/* The data of an answer to document.get, taken in a transaction of its own. */
+int edge_take_document(struct edge *edge, const struct document_name *name, struct sb_span data,
+                       struct sb_now now, enum documents_taken *taken, uint64_t *version,
+                       struct sb_err *err);
+
+/* edge_pull.c */
+void edge_pulls_free(struct edge *edge);
+/* Reads users, tables and switches, those of the lanes too. */
+void edge_pulls_look(struct edge *edge);
+/* What is due becomes requests. */
+void edge_pull_step(struct edge *edge, struct sb_now now);
+void edge_pull_answer(struct edge *edge, struct edge_call *call, const struct sb_answer *answer,
+                      struct sb_now now);
+void edge_pull_welcomed(struct edge *edge, const char *boot);
+void edge_pull_acked(struct edge *edge, const struct document_name *name, uint64_t version);
+void edge_pull_notified(struct edge *edge, const char *user, const char *table, uint64_t version);
+/* The text of a document may have changed because of the cloud; told after the commit. */
+void edge_pull_took(struct edge *edge, const struct document_name *name,
+                    enum documents_taken taken);
+void edge_pull_changed(struct edge *edge, const struct document_name *name);
+void edge_pull_tell_changed(struct edge *edge);
+
+/* edge_round.c: those who wait for pulls. */
+void edge_round_brought(struct edge *edge, const struct pull *pull, uint64_t changes,
+                        uint64_t taken);
+/* The pull has ended for the rounds that joined it, well or with err. */
+void edge_round_pulled(struct edge *edge, struct pull *pull, const struct sb_err *err);
+void edge_rounds_end(struct edge *edge, struct sb_now now);
+int64_t edge_rounds_deadline(const struct edge *edge);
 
 #endif

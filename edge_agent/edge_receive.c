@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/rules.h"
 #include "edge_agent/edge_internal.h"
 
@@ -169,6 +170,20 @@ static void receive_welcome(struct edge *edge, struct sb_span json)
     sb_welcome_free(&welcome);
 }
 
+/* A hint: it may come late, twice or not at all. */
+static void receive_notify(struct edge *edge, struct sb_span json)
+{
+    struct sb_notify notify;
+    struct sb_err err;
+
+    if (sb_notify_decode(json, &notify, &err) < 0)
+        unreadable(edge, "notify", &err);
+    else if (notify.hello)
+        session_asked(&edge->session);
+    else
+        edge_pull_notified(edge, notify.user, notify.table, notify.version);
+}
+
 static void receive_reply_topic(struct edge *edge, struct sb_span json, struct sb_span correlation,
                                 struct sb_now now)
 {
@@ -187,10 +202,10 @@ static void receive_reply_topic(struct edge *edge, struct sb_span json, struct s
         receive_welcome(edge, json);
         break;
     case SB_KIND_ANSWER:
-        edge_restores_answer(edge, json, now);
+        edge_calls_answer(edge, json, now);
         break;
     case SB_KIND_NOTIFY:
-        session_asked(&edge->session);
+        receive_notify(edge, json);
         break;
     case SB_KIND_BATCH:
     case SB_KIND_HELLO:

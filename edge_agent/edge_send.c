@@ -102,7 +102,7 @@ void edge_send_hello(struct edge *edge, struct sb_now now)
         for (size_t i = 0; i < edge->lanes.count; i++)
             sb_ranges_clear(&edge->lanes.at[i].flying);
     }
-    edge_restores_forget(edge);
+    edge_calls_forget(edge);
     edge->welcome_whole = false;
     edge->status.hellos++;
     session_hello_sent(&edge->session, nonce, out.pages, now.mono_ms, repeat_after(edge));
@@ -143,6 +143,8 @@ static int declare_corrupt(struct edge *edge, struct lane *lane, const struct wo
         if (rc == 0)
             rc = outbox_hole_add(edge->ob, lane->s, gap.lo, gap.hi, SB_HOLE_CORRUPT,
                                  sb_buf_span(&ops), err);
+        if (rc == 0 && lane->ordered) /* nobody knows which documents these were about */
+            rc = outbox_documents_sweep(edge->ob, lane->stream.name, NULL, err);
         if (rc == 0)
             rc = outbox_commit(edge->ob, err);
         else
@@ -150,6 +152,7 @@ static int declare_corrupt(struct edge *edge, struct lane *lane, const struct wo
     }
     if (rc == 0)
         sb_ranges_add(&lane->holes, gap.lo, gap.hi);
+    edge->stale_due = edge->stale_due || lane->ordered;
     sb_ranges_free(&rows);
     sb_buf_free(&ops);
     return rc;
@@ -215,9 +218,10 @@ static bool send_lane(struct edge *edge, struct lane *lane, const struct work *w
 
 /* ---- the order of service: ordered streams first, then the free ones in turn ---- */
 
+/* After a refusal, or because a switch is off. */
 static bool parked(const struct lane *lane, struct sb_now now)
 {
-    return now.mono_ms < lane->parked_until_ms;
+    return lane->off || now.mono_ms < lane->parked_until_ms;
 }
 
 /* An ordered stream has one batch in flight over all epochs, and a lower epoch goes first: does

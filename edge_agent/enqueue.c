@@ -23,6 +23,8 @@ struct enqueue {
     struct enqueue_switches switches;
     char device_boot[SB_UUID_LEN + 1];
     enum sb_clock_quality quality;
+    char device[SB_NAME_MAX + 1];
+    const struct documents_codec *codec;
 
     bool open;      /* a transaction is under way */
     size_t records; /* in it, written or in the chunk */
@@ -281,6 +283,13 @@ bool enqueue_sends(const struct enqueue *eq, enum sb_up_class class)
     return true;
 }
 
+int enqueue_sends_user(struct enqueue *eq, enum sb_up_class class, const char *user, bool *sends,
+                       struct sb_err *err)
+{
+    *sends = enqueue_sends(eq, class);
+    return *sends ? outbox_switch_get(eq->ob, user, class, sends, err) : 0;
+}
+
 /* Puts new_text (and new_fields) behind the chunk, after sending off one it does not fit to. */
 static int join_chunk(struct enqueue *eq, const struct sb_stream *stream, struct sb_span id,
                       uint64_t hash, struct sb_now now, struct enqueue_receipt *receipt,
@@ -330,7 +339,7 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
                        struct sb_span id, uint64_t hash, struct sb_now now,
                        struct enqueue_receipt *receipt, struct sb_err *err)
 {
-    bool has_created = false;
+    bool has_created = false, sends = false;
     uint64_t hlc = 0;
     int rc;
 
@@ -348,10 +357,25 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
                             sb_buf_span(&eq->new_text), now.wall_us, err);
     if (rc != 0)
         return lost(eq, rc);
-    if (enqueue_sends(eq, SB_UP_HISTORY))
+    rc = enqueue_sends_user(eq, SB_UP_HISTORY, stream->name, &sends, err);
+    if (rc != 0)
+        return lost(eq, rc);
+    if (sends)
         return join_chunk(eq, stream, id, hash, now, receipt, err);
     eq->records++;
     return 0;
+}
+
+int enqueue_history_again(struct enqueue *eq, const char *user, struct sb_span body,
+                          struct sb_now now, struct sb_err *err)
+{
+    struct sb_stream stream = {.class = SB_UP_HISTORY};
+
+    snprintf(stream.name, sizeof(stream.name), "%s", user);
+    sb_buf_clear(&eq->new_fields);
+    sb_buf_clear(&eq->new_text);
+    sb_buf_add_span(&eq->new_text, body);
+    return join_chunk(eq, &stream, SB_SPAN(""), 0, now, NULL, err);
 }
 
 int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb_span record,
@@ -387,115 +411,189 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
     return add_history(eq, stream, object, id, hash, now, receipt, err);
 }
 
-int enqueue_history_again(struct enqueue *eq, const char *user, struct sb_span body,
-                          struct sb_now now, struct sb_err *err)
-{
-    struct sb_stream stream = {.class = SB_UP_HISTORY};
+/* ---- documents ---- */
 
-    snprintf(stream.name, sizeof(stream.name), "%s", user);
-    sb_buf_clear(&eq->new_fields);
-    sb_buf_clear(&eq->new_text);
-    sb_buf_add_span(&eq->new_text, body);
-    return join_chunk(eq, &stream, SB_SPAN(""), 0, now, NULL, err);
+void enqueue_set_codec(struct enqueue *eq, const char *device, const struct documents_codec *codec)
+{
+    snprintf(eq->device, sizeof(eq->device), "%s", device);
+    eq->codec = codec;
 }
 
-/* The operation as one chunk of its own (ordered streams). */
-static int append_settings(struct enqueue *eq, const struct sb_stream *stream, struct sb_span op_id,
-                           uint64_t hash, struct sb_span before, struct sb_now now,
-                           struct enqueue_receipt *receipt, struct sb_err *err)
+static struct documents documents_of(const struct enqueue *eq, struct sb_rng *rng)
 {
-    const struct outbox_id id = {op_id, hash};
-    const struct outbox_chunk chunk = {
-        .stream = *stream,
-        .body = sb_buf_span(&eq->new_text),
-        .count = 1,
-        .ids = &id,
-        .before = before,
-        .device_boot = eq->device_boot,
-        .mono_ms = now.mono_ms,
-        .wall_us = now.wall_us,
-        .quality = eq->quality,
-    };
-    struct outbox_place place = {0};
-    int rc = outbox_append(eq->ob, &chunk, &place, err);
+    return (struct documents){.ob = eq->ob,
+                              .rng = rng,
+                              .device = eq->device,
+                              .codec = eq->codec,
+                              .device_boot = eq->device_boot,
+                              .quality = eq->quality};
+}
 
+/* The cloud would park the whole stream for a table that it does not know. */
+static int check_table(struct enqueue *eq, const struct document_name *name, struct sb_err *err)
+{
+    bool known, declared;
+    int rc;
+
+    if (strcmp(name->table, SB_TABLE_SETTINGS) == 0)
+        return 0;
+    rc = outbox_table_declared(eq->ob, name->table, &known, &declared, err);
+    if (rc == 0 && known && !declared)
+        rc = sb_fail(err, SB_EUNKNOWN_TABLE, "the cloud has no table '%s'", name->table);
+    return rc;
+}
+
+/* Everything that an edit needs before it is made: an open transaction, the chunk before it in the
+ * outbox, and whether it is sent. What is wrong with the edit itself leaves the group as it was. */
+static int begin_document(struct enqueue *eq, const struct document_name *name, bool *sends,
+                          struct sb_err *err)
+{
+    struct sb_stream stream;
+    int rc = enqueue_begin(eq, err);
+
+    document_stream(name, &stream);
+    if (rc == 0)
+        rc = flush_chunk(eq, err);
+    if (rc == 0)
+        rc = enqueue_sends_user(eq, stream.class, name->user, sends, err);
     if (rc != 0)
-        return rc;
-    receipt->queued = true;
-    fill_receipt(receipt, place.epoch, place.first_seq);
+        return lost(eq, rc);
+    rc = check_table(eq, name, err);
+    return rc != 0 ? refused(eq, rc) : 0;
+}
+
+static bool of_the_edit(int rc)
+{
+    enum sb_code code = (enum sb_code) - rc;
+
+    return sb_code_class(code) == SB_REJECT || code == SB_ENO_KEY || code == SB_EWRONG_KEY ||
+           code == SB_EUNKNOWN_TABLE;
+}
+
+/* An edit that was refused has changed nothing but the clock. */
+static int end_document(struct enqueue *eq, int rc, const struct document_receipt *made,
+                        struct enqueue_receipt *receipt)
+{
+    if (rc != 0)
+        return of_the_edit(rc) ? refused(eq, rc) : lost(eq, rc);
+    receipt->queued = made->queued;
+    receipt->repeat = made->repeat;
+    memcpy(receipt->op_id, made->op_id, sizeof(receipt->op_id));
+    if (made->queued)
+        fill_receipt(receipt, made->place.epoch, made->place.first_seq);
+    if (!made->repeat)
+        eq->records++;
     return 0;
 }
 
-/* Makes the operation against the local state and puts the document in force on the device. */
-static int write_settings(struct enqueue *eq, const struct sb_stream *stream,
-                          struct sb_span document, uint64_t hash, struct sb_now now,
-                          struct enqueue_receipt *receipt, struct sb_err *err)
+/* A repeat is recognised by all that the caller gave. */
+static uint64_t hash_of(const struct document_name *name, struct sb_span data)
 {
-    struct outbox_settings local = {0};
-    struct sb_buf before = {0};
-    int rc;
+    char doc[DOCUMENT_TEXT_MAX + 1];
+    struct sb_buf text = {0};
+    uint64_t hash;
 
-    rc = outbox_settings_get(eq->ob, stream->name, &local, err);
-    if (rc == 0)
-        rc = outbox_hlc(eq->ob, now.wall_us, local.hlc, &local.hlc, err);
+    if (strcmp(name->table, SB_TABLE_SETTINGS) == 0)
+        return sb_hash64(data);
+    document_name_text(name, doc);
+    sb_buf_add_fmt(&text, "%s|", doc);
+    sb_buf_add_span(&text, data);
+    hash = sb_hash64(sb_buf_span(&text));
+    sb_buf_free(&text);
+    return hash;
+}
+
+int enqueue_document(struct enqueue *eq, const struct document_name *name,
+                     enum document_operation operation, struct sb_span data, struct sb_span id,
+                     struct sb_now now, struct sb_rng *rng, struct enqueue_receipt *receipt,
+                     struct sb_err *err)
+{
+    const struct documents docs = documents_of(eq, rng);
+    struct document_edit edit = {.name = *name, .operation = operation, .op_id = id};
+    struct document_receipt made = {0};
+    struct enqueue_receipt unwanted;
+    struct sb_stream stream;
+    int rc = check_id(id, err);
+
+    if (rc == 0 && operation != DOCUMENT_DELETE)
+        rc = check_object(eq, data, DOCUMENT_OVERHEAD, &edit.data, err);
     if (rc != 0)
-        goto done;
-    before = local.doc;
-    local.doc = (struct sb_buf){0};
-    sb_buf_add_span(&local.doc, document);
-    local.exists = true;
-    local.updated_us = now.wall_us;
-    if (enqueue_sends(eq, SB_UP_SETTINGS)) {
-        enqueue_settings_text(sb_span_of(receipt->op_id), local.hlc, local.last_op, local.base_tag,
-                              document, &eq->new_text);
-        rc = append_settings(eq, stream, sb_span_of(receipt->op_id), hash, sb_buf_span(&before),
-                             now, receipt, err);
-        snprintf(local.last_op, sizeof(local.last_op), "%s", receipt->op_id);
-    }
-    if (rc == 0)
-        rc = outbox_settings_set(eq->ob, stream->name, &local, err);
-done:
-    sb_buf_free(&before);
-    outbox_settings_fini(&local);
-    return rc;
+        return rc;
+    receipt = receipt != NULL ? receipt : &unwanted;
+    document_stream(name, &stream);
+    start_receipt(receipt, &stream, id);
+    edit.hash = hash_of(name, edit.data);
+    if ((rc = begin_document(eq, name, &edit.send, err)) != 0)
+        return rc;
+    return end_document(eq, documents_put(&docs, &edit, now, &made, err), &made, receipt);
 }
 
 int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
                      struct sb_span id, struct sb_now now, struct sb_rng *rng,
                      struct enqueue_receipt *receipt, struct sb_err *err)
 {
-    struct sb_stream stream = {.class = SB_UP_SETTINGS};
-    struct enqueue_receipt unwanted = {0};
-    struct sb_span object;
-    uint64_t hash;
+    struct document_name name;
+    int rc = document_name_make(&name, user, SB_TABLE_SETTINGS, "", err);
+
+    if (rc != 0)
+        return rc;
+    return enqueue_document(eq, &name, DOCUMENT_PUT, document, id, now, rng, receipt, err);
+}
+
+int enqueue_backfill(struct enqueue *eq, const struct document_name *name, struct sb_now now,
+                     struct sb_rng *rng, struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    const struct documents docs = documents_of(eq, rng);
+    struct document_receipt made = {0};
+    struct enqueue_receipt unwanted;
+    struct sb_stream stream;
+    bool sends = false;
     int rc;
 
-    if (!sb_name_valid(sb_span_of(user)))
-        return sb_fail(err, SB_EBAD_ID, "user id is not [A-Za-z0-9_-]{1,64}");
-    snprintf(stream.name, sizeof(stream.name), "%s", user);
     receipt = receipt != NULL ? receipt : &unwanted;
-    rc = check_id(id, err);
-    if (rc == 0)
-        rc = check_object(eq, document, DOCUMENT_OVERHEAD, &object, err);
+    document_stream(name, &stream);
+    start_receipt(receipt, &stream, SB_SPAN(""));
+    if ((rc = begin_document(eq, name, &sends, err)) != 0)
+        return rc;
+    if (!sends)
+        return refused(eq, 0);
+    return end_document(eq, documents_backfill(&docs, name, now, &made, err), &made, receipt);
+}
+
+/* Whose conflict it is: which switch counts. */
+static int take_name(void *ctx, const struct outbox_open_conflict *conflict)
+{
+    *(struct document_name *)ctx = conflict->name;
+    return 1;
+}
+
+int enqueue_resolve(struct enqueue *eq, int64_t conflict, enum sb_choice choice,
+                    struct sb_span merged, struct sb_now now, struct sb_rng *rng,
+                    struct enqueue_receipt *receipt, struct sb_err *err)
+{
+    const struct documents docs = documents_of(eq, rng);
+    struct document_receipt made = {0};
+    struct document_name name = {0};
+    struct enqueue_receipt unwanted;
+    struct sb_stream stream;
+    bool sends = false;
+    int rc = 0;
+
+    if (choice == SB_CHOICE_MERGE)
+        rc = check_object(eq, merged, DOCUMENT_OVERHEAD, &merged, err);
+    if (rc == 0 && conflict > 0)
+        rc = outbox_open_conflicts(eq->ob, conflict, NULL, NULL, false, take_name, &name, err);
+    if (rc == 0 && name.user[0] == '\0')
+        rc = sb_fail(err, SB_ENOT_FOUND, "conflict %lld: there is none", (long long)conflict);
     if (rc != 0)
         return rc;
-    start_receipt(receipt, &stream, id);
-    hash = sb_hash64(object);
-    rc = known_id(eq, &stream, id, hash, receipt, err);
-    if (rc != 0 || receipt->repeat)
+    receipt = receipt != NULL ? receipt : &unwanted;
+    document_stream(&name, &stream);
+    start_receipt(receipt, &stream, SB_SPAN(""));
+    if ((rc = begin_document(eq, &name, &sends, err)) != 0)
         return rc;
-    if (id.len == 0)
-        sb_uuid7(rng, now.wall_us, receipt->op_id);
-    sb_buf_clear(&eq->new_text);
-    rc = enqueue_begin(eq, err);
-    if (rc == 0)
-        rc = flush_chunk(eq, err);
-    if (rc == 0)
-        rc = write_settings(eq, &stream, object, hash, now, receipt, err);
-    if (rc != 0)
-        return lost(eq, rc);
-    eq->records++;
-    return 0;
+    rc = documents_resolve(&docs, conflict, choice, merged, sends, now, &made, err);
+    return end_document(eq, rc, &made, receipt);
 }
 
 int enqueue_commit(struct enqueue *eq, struct sb_err *err)

@@ -48,19 +48,19 @@ int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb
                    struct sb_span id, struct sb_now now, struct enqueue_receipt *receipt,
                    struct sb_err *err);
 
-/* A record as the local history has it (outbox_history_since) goes to the cloud after all: what a
- * switch held back. Sent twice it is one record there, by its identity. */
-int enqueue_history_again(struct enqueue *eq, const char *user, struct sb_span body,
-                          struct sb_now now, struct sb_err *err);
-
 /* A whole settings document (V2: base from the local state), replacing the local one. Errors as
  * enqueue_record. id: becomes the op_id; "" makes one. */
 int enqueue_settings(struct enqueue *eq, const char *user, struct sb_span document,
                      struct sb_span id, struct sb_now now, struct sb_rng *rng,
                      struct enqueue_receipt *receipt, struct sb_err *err);
 
-/* One operation on a document: of a table, or the settings (no DOCUMENT_DELETE needed there, but
- * allowed). data is checked as a JSON object with the limits of a record; id becomes the op_id. V2
+/* A record as the local history has it (outbox_history_since) goes to the cloud after all: what a
+ * switch held back. Sent twice it is one record there, by its identity. */
+int enqueue_history_again(struct enqueue *eq, const char *user, struct sb_span body,
+                          struct sb_now now, struct sb_err *err);
+
+/* One operation on a document: of a table, or the settings (DOCUMENT_DELETE is SB_EBAD_VALUE
+ * there). data is checked as a JSON object with the limits of a record; id becomes the op_id. V2
  * as documents_put. A switch that is off (of the class or of this user) keeps the edit here:
  * receipt->queued is false and it is sent with the next edit after the switch is on, or by
  * enqueue_backfill. Errors as enqueue_record, and SB_EUNKNOWN_TABLE (the last welcome does not name

@@ -159,26 +159,3 @@ void enqueue_history_text(struct sb_span object, bool stamp_created, int64_t wal
     sb_hex16_of(hlc, text);
     sb_buf_add_fmt(out, ",\"hlc\":\"%s\"}", text);
 }
-
-void enqueue_settings_text(struct sb_span op_id, uint64_t hlc, const char *base_op,
-                           const char *base_tag, struct sb_span document, struct sb_buf *out)
-{
-    char text[SB_EPOCH_LEN + 1];
-
-    sb_hex16_of(hlc, text);
-    sb_buf_add_str(out, "{\"op_id\":");
-    sb_buf_add_json(out, op_id);
-    sb_buf_add_fmt(out, ",\"hlc\":\"%s\",\"base\":", text);
-    if (base_op[0] != '\0') {
-        sb_buf_add_str(out, "{\"op_id\":");
-        sb_buf_add_json(out, sb_span_of(base_op));
-        sb_buf_add_char(out, '}');
-    } else if (base_tag[0] != '\0') {
-        sb_buf_add_fmt(out, "{\"tag\":\"%s\"}", base_tag);
-    } else {
-        sb_buf_add_str(out, "null");
-    }
-    sb_buf_add_str(out, ",\"settings\":");
-    sb_buf_add_span(out, document);
-    sb_buf_add_char(out, '}');
-}

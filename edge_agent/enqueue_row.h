@@ -28,8 +28,4 @@ int enqueue_history_check(struct sb_span object, struct sb_buf *command_id, bool
 void enqueue_history_text(struct sb_span object, bool stamp_created, int64_t wall_us, uint64_t hlc,
                           struct sb_buf *out);
 
-/* Appends one settings operation: op_id, hlc, base ({"op_id"}, {"tag"} or null), the document. */
-void enqueue_settings_text(struct sb_span op_id, uint64_t hlc, const char *base_op,
-                           const char *base_tag, struct sb_span document, struct sb_buf *out);
-
 #endif

@@ -67,6 +67,8 @@ struct outbox_chunk {
     uint64_t count;              /* 1 .. OUTBOX_ROW_MAX_RECORDS; 1 on ordered streams */
     const struct outbox_id *ids; /* count of them, or NULL. Ordered streams need one (the op_id) */
     struct sb_span before;       /* ordered: the document before this operation, empty = none */
+    struct sb_span doc;          /* records: what it is about (document_name_text) */
+    bool reserved;               /* may use the room that is kept for settling */
     /* the device's clocks at enqueue */
     const char *device_boot; /* kernel boot id or "" */
     int64_t mono_ms;
@@ -96,24 +98,6 @@ int outbox_find_id(struct outbox *ob, const struct sb_stream *stream, struct sb_
 int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc,
                struct sb_err *err);
 
-/* ---- the settings of users on this device (V2, V5) ---- */
-
-struct outbox_settings {
-    bool exists;
-    struct sb_buf doc;             /* JSON text */
-    char last_op[SB_ID_MAX + 1];   /* newest own operation since the cloud's document came, or "" */
-    char base_tag[SB_TAG_LEN + 1]; /* of the cloud's document it was replaced by, or "" */
-    uint64_t seen;                 /* last version seen: taken, in a conflict, or acked */
-    uint64_t hlc;                  /* of the document in force */
-    int64_t updated_us;
-};
-void outbox_settings_fini(struct outbox_settings *settings);
-int outbox_settings_get(struct outbox *ob, const char *user, struct outbox_settings *out,
-                        struct sb_err *err);
-int outbox_settings_set(struct outbox *ob, const char *user, const struct outbox_settings *in,
-                        struct sb_err *err);
-/* Every document forgets the last version seen: the cloud may have been rolled back (V6). */
-int outbox_settings_forget_seen(struct outbox *ob, struct sb_err *err);
 /* Operations of a stream's name that are not settled, over all epochs. */
 int outbox_pending_of(struct outbox *ob, const struct sb_stream *stream, uint64_t *count,
                       struct sb_err *err);
@@ -148,9 +132,9 @@ int outbox_epochs(struct outbox *ob, int (*each)(void *ctx, int64_t n, const cha
 
 struct outbox_row {
     uint64_t first_seq, last_seq;
-    int64_t fields_id;            /* rows with equal ids have equal fields */
-    struct sb_span fields, body;  /* valid during the call */
-    struct sb_span op_id, before; /* ordered streams */
+    int64_t fields_id;                 /* rows with equal ids have equal fields */
+    struct sb_span fields, body;       /* valid during the call */
+    struct sb_span op_id, before, doc; /* ordered streams */
     const char *device_boot;
     int64_t mono_ms, wall_us;
     enum sb_clock_quality quality;
@@ -203,20 +187,6 @@ struct outbox_counts {
 };
 int outbox_counts(struct outbox *ob, struct outbox_counts *out, struct sb_err *err);
 
-struct outbox_conflict {
-    int64_t id;
-    char user[SB_NAME_MAX + 1];
-    char op_id[SB_ID_MAX + 1];
-    enum sb_code code;
-    struct sb_span pointers, record, before, server; /* JSON texts; valid during the call */
-    uint64_t as_of;
-    int64_t at_us;
-    bool in_force; /* the cloud's document has replaced the local one */
-};
-int outbox_conflicts(struct outbox *ob, const char *user, /* NULL = all */
-                     int (*each)(void *ctx, const struct outbox_conflict *conflict), void *ctx,
-                     struct sb_err *err);
-
 int64_t outbox_data_version(struct outbox *ob); /* changes when another process committed */
 
 /* ---- stage 8: settling, the daemon alone ---- */
@@ -232,11 +202,6 @@ int outbox_dead_revive(struct outbox *ob, int64_t s, uint64_t seq, struct sb_err
 /* A retry was refused again: the new code and reason, no longer flagged. */
 int outbox_dead_refused(struct outbox *ob, int64_t s, uint64_t seq, enum sb_code code,
                         const char *reason, struct sb_err *err);
-/* Moves an ordered row into the conflicts, with the document before it and the cloud's. */
-int outbox_conflict_add(struct outbox *ob, int64_t s, uint64_t seq, const char *user,
-                        enum sb_code code, struct sb_span pointers, struct sb_span server,
-                        uint64_t as_of, int64_t wall_us, struct sb_err *err);
-int outbox_conflicts_in_force(struct outbox *ob, const char *user, struct sb_err *err);
 /* Declares lo..hi; ops as JSON array text or "". */
 int outbox_hole_add(struct outbox *ob, int64_t s, uint64_t lo, uint64_t hi,
                     enum sb_hole_reason reason, struct sb_span ops, struct sb_err *err);
@@ -255,6 +220,8 @@ int outbox_new_epoch(struct outbox *ob, struct sb_rng *rng, int64_t wall_us,
                      char epoch[SB_EPOCH_LEN + 1], struct sb_err *err);
 /* Rows lo..hi of s are given up as `reason` by the caller (shed): deletes or cuts the rows. */
 int outbox_rows_drop(struct outbox *ob, int64_t s, uint64_t lo, uint64_t hi, struct sb_err *err);
+/* s: numbers up to hi are sent again because the cloud was rolled back (V5, V7). */
+int outbox_set_resent(struct outbox *ob, int64_t s, uint64_t hi, struct sb_err *err);
 /* Deletes up to max_rows rows of s that are settled and older than before_us, or, with
  * over_bytes > 0, the oldest settled ones until that many bytes went. *deleted counts them. */
 int outbox_purge(struct outbox *ob, int64_t s, const struct sb_ranges *settled, int64_t before_us,

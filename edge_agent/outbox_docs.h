@@ -2,6 +2,7 @@
 #define EDGE_OUTBOX_DOCS_H
 
 #include "common/policy.h"
+#include "common/reply.h"
 #include "common/request_conflicts.h"
 #include "edge_agent/outbox.h"
 
@@ -28,7 +29,7 @@ struct document_name {
 int document_name_make(struct document_name *name, const char *user, const char *table,
                        const char *id, struct sb_err *err);
 /* "settings" or "<table>/<id>", as in outbox rows and in the cloud's database. */
-void document_text(const struct document_name *name, char text[DOCUMENT_TEXT_MAX + 1]);
+void document_name_text(const struct document_name *name, char text[DOCUMENT_TEXT_MAX + 1]);
 int document_name_parse(struct document_name *name, const char *user, struct sb_span text,
                         struct sb_err *err);
 /* settings/<user> or records/<user>: where its operations go. */
@@ -84,6 +85,19 @@ int outbox_documents_trouble(struct outbox *ob, const char *user,
                                          const struct outbox_document *doc),
                              void *ctx, struct sb_err *err);
 
+/* An answer named this version of it: at least that was seen, and it is loose (V5, V6). */
+int outbox_document_see(struct outbox *ob, const struct document_name *name, uint64_t version,
+                        struct sb_err *err);
+/* It is to be read again by id. */
+int outbox_document_stale(struct outbox *ob, const struct document_name *name, struct sb_err *err);
+/* The first (user, table) with stale documents after the one given ("" first); both move on. */
+int outbox_documents_stale_next(struct outbox *ob, char user[SB_NAME_MAX + 1],
+                                char table[SB_NAME_MAX + 1], bool *found, struct sb_err *err);
+/* How many are stale. */
+int outbox_documents_stale_count(struct outbox *ob, uint64_t *count, struct sb_err *err);
+/* What could not be opened is read again: the keys may be others now. */
+int outbox_documents_retry_trouble(struct outbox *ob, struct sb_err *err);
+
 /* Is an operation on it not settled yet, in any epoch? As the file has it: what is settled in
  * memory alone counts as pending. */
 int outbox_document_pending(struct outbox *ob, const struct document_name *name, bool *pending,
@@ -97,13 +111,15 @@ int outbox_documents_settle_loose(struct outbox *ob, const char *user, const cha
                                   uint64_t version, struct sb_err *err);
 /* A welcome of another boot: loose documents (or above their cursor) forget and are stale. */
 int outbox_documents_forget_loose(struct outbox *ob, struct sb_err *err);
-/* A pull that begins at 0: every document of the table is stale until the pull brings it. */
+/* A pull that begins at 0: every document of the table (NULL: of all) is stale until the pull
+ * brings it. */
 int outbox_documents_sweep(struct outbox *ob, const char *user, const char *table,
                            struct sb_err *err);
 /* cursor_unknown: every document of the table forgets its last seen version. */
 int outbox_documents_forget_seen(struct outbox *ob, const char *user, const char *table,
                                  struct sb_err *err);
-/* Up to `limit` stale documents, from `after` on (NULL = the first), without their texts. */
+/* Up to `limit` stale documents, from `after` on (NULL = the first), without their texts; those
+ * with unsent edits are left out. */
 int outbox_documents_stale(struct outbox *ob, const char *user, const char *table,
                            const struct document_name *after, unsigned limit,
                            int (*each)(void *ctx, const struct document_name *name), void *ctx,
@@ -128,6 +144,89 @@ int outbox_kept_add(struct outbox *ob, const struct document_name *name,
 int outbox_kept_list(struct outbox *ob, const struct document_name *name, int64_t n,
                      int (*each)(void *ctx, const struct outbox_kept *kept), void *ctx,
                      struct sb_err *err);
+
+/* ---- operations answered conflict (V4, V7) ---- */
+
+/* Stored: never renumber. */
+enum conflict_state {
+    CONFLICT_WAITING = 0,  /* merged once nothing of its document is pending */
+    CONFLICT_OPEN = 1,     /* in an open conflict */
+    CONFLICT_MERGED = 2,   /* another operation stands for it, or nothing was left of it */
+    CONFLICT_RESOLVED = 3, /* its open conflict was decided */
+};
+struct outbox_conflict {
+    int64_t id; /* in the order of the answers */
+    char user[SB_NAME_MAX + 1];
+    char doc[DOCUMENT_TEXT_MAX + 1];
+    char op_id[SB_ID_MAX + 1];
+    enum sb_code code;
+    enum sb_policy policy;
+    enum conflict_state state;
+    bool told; /* the cloud knows what became of it */
+    uint64_t as_of;
+    int64_t at_us;
+    /* JSON texts. before and server are empty once it waits no longer; before: data NULL = absent
+     */
+    struct sb_span pointers, record, before, server, arrays;
+};
+int outbox_conflicts(struct outbox *ob, const char *user, /* NULL = all */
+                     int (*each)(void *ctx, const struct outbox_conflict *conflict), void *ctx,
+                     struct sb_err *err);
+/* Those of one document that wait, above an id. */
+int outbox_conflicts_waiting(struct outbox *ob, const struct document_name *name, int64_t after,
+                             int (*each)(void *ctx, const struct outbox_conflict *conflict),
+                             void *ctx, struct sb_err *err);
+/* Up to `limit` documents with conflicts that wait, from `after` on (NULL = the first). */
+int outbox_conflict_documents(struct outbox *ob, const struct document_name *after, unsigned limit,
+                              int (*each)(void *ctx, const struct document_name *name), void *ctx,
+                              struct sb_err *err);
+/* Documents that are stale and have conflicts that wait. */
+int outbox_conflict_stale(struct outbox *ob,
+                          int (*each)(void *ctx, const struct document_name *name), void *ctx,
+                          struct sb_err *err);
+/* Moves an ordered row into the conflicts, with the document before it; server is the cloud's as
+ * sb_document_encode writes it. */
+int outbox_conflict_add(struct outbox *ob, int64_t s, uint64_t seq,
+                        const struct document_name *name, const struct sb_conflict *conflict,
+                        struct sb_span server, int64_t wall_us, struct sb_err *err);
+/* None of this document wait any longer: they are merged, or in open conflict open_id (> 0). ask is
+ * the id of the request that tells the cloud, "" = nothing to tell yet. */
+int outbox_conflicts_done(struct outbox *ob, const struct document_name *name,
+                          enum conflict_state state, int64_t open_id, const char *ask,
+                          struct sb_err *err);
+int outbox_conflicts_resolved(struct outbox *ob, int64_t open_id, enum sb_choice choice,
+                              const char *ask, struct sb_err *err);
+/* The cloud knows how op_id was decided. *open_id: the open conflict of which it was a part, 0 =
+ * none; *left: how many of that one's operations are not decided yet. */
+int outbox_conflict_decided(struct outbox *ob, const char *user, const char *op_id,
+                            enum sb_choice choice, int64_t *open_id, uint64_t *left,
+                            struct sb_err *err);
+/* op_ids in open conflicts of a user, at most SB_CONFLICT_OPS_MAX above *after, which moves on. */
+int outbox_conflict_ops(struct outbox *ob, const char *user, int64_t *after, struct sb_op_list *ops,
+                        struct sb_err *err);
+
+/* A decision that the cloud has to be told of: one request, under its own id until it is answered.
+ */
+struct outbox_telling {
+    char ask[SB_UUID_LEN + 1]; /* the request's id */
+    char user[SB_NAME_MAX + 1];
+    enum sb_choice choice;
+    struct sb_op_list ops; /* freed by the caller */
+};
+/* The first one after the id `after` ("" = the first); *found is false where there is none. */
+int outbox_next_telling(struct outbox *ob, const char *after, struct outbox_telling *telling,
+                        bool *found, struct sb_err *err);
+/* One request takes SB_CONFLICT_OPS_MAX operations: those of `ask` beyond that get `next` for
+ * theirs. *more says whether there were any. */
+int outbox_spread_telling(struct outbox *ob, const char *ask, const char *next, bool *more,
+                          struct sb_err *err);
+int outbox_told(struct outbox *ob, const char *ask, struct sb_err *err);
+/* The cloud was rolled back: what it was told it may have forgotten. */
+int outbox_tell_again(struct outbox *ob, struct sb_err *err);
+/* Drops up to `limit` conflicts each that are told and older than before_us, and open conflicts
+ * that were decided before decided_us. */
+int outbox_conflicts_purge(struct outbox *ob, int64_t before_us, int64_t decided_us, int limit,
+                           struct sb_err *err);
 
 /* ---- open conflicts (V4, V8) ---- */
 

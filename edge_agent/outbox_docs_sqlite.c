@@ -1,4 +1,4 @@
-/* Small tables beside the queue: settings, local history, import cursors, receipt, clock. */
+/* Small tables beside the queue: local history, import cursors, receipt, clock. */
 #include "edge_agent/outbox_sqlite.h"
 
 #include <stdio.h>
@@ -96,76 +96,6 @@ int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc
     *hlc = wall > last ? wall : last + 1;
     sb_hex16_of(*hlc, text);
     return meta_set(ob, "hlc", text, err);
-}
-
-/* ---- settings ---- */
-
-void outbox_settings_fini(struct outbox_settings *settings)
-{
-    sb_buf_free(&settings->doc);
-    *settings = (struct outbox_settings){0};
-}
-
-int outbox_settings_get(struct outbox *ob, const char *user, struct outbox_settings *out,
-                        struct sb_err *err)
-{
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_SETTINGS_GET, err);
-    int rc;
-
-    *out = (struct outbox_settings){0};
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
-    rc = outbox_step(ob, stmt, "outbox: settings", err);
-    if (rc == 1) {
-        out->exists = true;
-        sb_buf_add_span(&out->doc, outbox_column_span(stmt, 0));
-        outbox_column_copy(stmt, 1, out->last_op, sizeof(out->last_op));
-        outbox_column_copy(stmt, 2, out->base_tag, sizeof(out->base_tag));
-        out->seen = (uint64_t)sqlite3_column_int64(stmt, 3);
-        out->hlc = (uint64_t)sqlite3_column_int64(stmt, 4);
-        out->updated_us = sqlite3_column_int64(stmt, 5);
-    }
-    sqlite3_reset(stmt);
-    return rc < 0 ? rc : 0;
-}
-
-int outbox_settings_set(struct outbox *ob, const char *user, const struct outbox_settings *in,
-                        struct sb_err *err)
-{
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_SETTINGS_SET, err);
-
-    SB_CHECK(ob->in_transaction);
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
-    outbox_bind_span(stmt, 2, sb_buf_span(&in->doc));
-    sqlite3_bind_text(stmt, 3, in->last_op, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 4, in->base_tag, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 5, (int64_t)in->seen);
-    sqlite3_bind_int64(stmt, 6, (int64_t)in->hlc);
-    sqlite3_bind_int64(stmt, 7, in->updated_us);
-    return outbox_run(ob, stmt, "outbox: settings", err);
-}
-
-int outbox_settings_forget_seen(struct outbox *ob, struct sb_err *err)
-{
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_SETTINGS_FORGET, err);
-
-    SB_CHECK(ob->in_transaction);
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    return outbox_run(ob, stmt, "outbox: settings", err);
-}
-
-int outbox_conflicts_in_force(struct outbox *ob, const char *user, struct sb_err *err)
-{
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_CONFLICTS_IN_FORCE, err);
-
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
-    return outbox_run(ob, stmt, "outbox: conflicts", err);
 }
 
 /* ---- history and cursors ---- */

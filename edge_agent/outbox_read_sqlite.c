@@ -85,6 +85,7 @@ static void read_row(sqlite3_stmt *stmt, struct outbox_row *row)
     row->op_id = outbox_column_span(stmt, 8);
     row->before = outbox_column_span(stmt, 9);
     row->body = outbox_column_span(stmt, 10);
+    row->doc = outbox_column_span(stmt, 11);
 }
 
 int outbox_rows(struct outbox *ob, int64_t s, uint64_t from, uint64_t to,
@@ -198,39 +199,6 @@ int outbox_dead_list(struct outbox *ob, int64_t id, bool retry_only,
     while ((rc = outbox_step(ob, stmt, "outbox: dead letter", err)) == 1) {
         read_dead(stmt, &dead);
         if ((rc = each(ctx, &dead)) != 0)
-            break;
-    }
-    sqlite3_reset(stmt);
-    return rc < 0 ? rc : 0;
-}
-
-int outbox_conflicts(struct outbox *ob, const char *user,
-                     int (*each)(void *ctx, const struct outbox_conflict *conflict), void *ctx,
-                     struct sb_err *err)
-{
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_CONFLICTS, err);
-    struct outbox_conflict conflict;
-    struct sb_span code;
-    int rc;
-
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    if (user != NULL)
-        sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);
-    while ((rc = outbox_step(ob, stmt, "outbox: conflicts", err)) == 1) {
-        conflict.id = sqlite3_column_int64(stmt, 0);
-        outbox_column_copy(stmt, 1, conflict.user, sizeof(conflict.user));
-        outbox_column_copy(stmt, 2, conflict.op_id, sizeof(conflict.op_id));
-        code = outbox_column_span(stmt, 3);
-        conflict.code = code.len > 0 ? sb_code_from_name(code.data, code.len) : SB_OK;
-        conflict.pointers = outbox_column_span(stmt, 4);
-        conflict.record = outbox_column_span(stmt, 5);
-        conflict.before = outbox_column_span(stmt, 6);
-        conflict.server = outbox_column_span(stmt, 7);
-        conflict.as_of = (uint64_t)sqlite3_column_int64(stmt, 8);
-        conflict.at_us = sqlite3_column_int64(stmt, 9);
-        conflict.in_force = sqlite3_column_int(stmt, 10) != 0;
-        if ((rc = each(ctx, &conflict)) != 0)
             break;
     }
     sqlite3_reset(stmt);

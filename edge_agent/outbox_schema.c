@@ -98,6 +98,7 @@ static const struct sb_migration steps[] = {
      "ALTER TABLE conflicts DROP COLUMN in_force;"
      "CREATE INDEX conflicts_waiting ON conflicts(user, doc) WHERE state = 0;"
      "CREATE INDEX conflicts_open ON conflicts(open_id) WHERE open_id <> 0;"
+     "CREATE INDEX conflicts_op ON conflicts(user, op_id);"
      "CREATE INDEX conflicts_untold ON conflicts(ask) WHERE ask <> '' AND told = 0;"
      "CREATE TABLE sync_metadata(user TEXT NOT NULL, tbl TEXT NOT NULL,"
      " cursor_version INTEGER NOT NULL DEFAULT 0, cursor_tag TEXT NOT NULL DEFAULT '',"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/rules.h"
 
 int outbox_set_settled(struct outbox *ob, int64_t s, const struct sb_ranges *settled,
                        const struct sb_ranges *refused, struct sb_err *err)
@@ -56,8 +57,8 @@ struct record {
     bool found;
     struct outbox_row row; /* first_seq, last_seq of the row it is in */
     int64_t f, b;
-    struct sb_buf text, op_id, before;
-    bool has_op, has_before;
+    struct sb_buf text, op_id, before, doc;
+    bool has_op, has_before, has_doc;
 };
 
 static void record_fini(struct record *record)
@@ -65,6 +66,7 @@ static void record_fini(struct record *record)
     sb_buf_free(&record->text);
     sb_buf_free(&record->op_id);
     sb_buf_free(&record->before);
+    sb_buf_free(&record->doc);
 }
 
 static int copy_record(void *ctx, const struct outbox_row *row)
@@ -81,6 +83,9 @@ static int copy_record(void *ctx, const struct outbox_row *row)
     sb_buf_add_span(&record->text, part);
     record->has_op = row->op_id.data != NULL;
     record->has_before = row->before.data != NULL;
+    record->has_doc = row->doc.data != NULL;
+    if (record->has_doc)
+        sb_buf_add_span(&record->doc, row->doc);
     if (record->has_op)
         sb_buf_add_span(&record->op_id, row->op_id);
     if (record->has_before)
@@ -180,6 +185,7 @@ static int insert_dead(struct outbox *ob, int64_t s, const struct record *record
     outbox_bind_span(stmt, 11, optional(&record->before, record->has_before));
     outbox_bind_span(stmt, 12, sb_buf_span(&record->text));
     sqlite3_bind_int64(stmt, 13, wall_us);
+    outbox_bind_span(stmt, 14, optional(&record->doc, record->has_doc));
     return outbox_run(ob, stmt, "outbox: dead letter", err);
 }
 
@@ -232,7 +238,7 @@ struct letter {
     int64_t id;
     struct sb_stream stream;
     struct outbox_row_values row;
-    struct sb_buf op_id, before, body;
+    struct sb_buf op_id, before, body, doc;
     bool has_op, has_before;
 };
 
@@ -241,6 +247,7 @@ static void letter_fini(struct letter *letter)
     sb_buf_free(&letter->op_id);
     sb_buf_free(&letter->before);
     sb_buf_free(&letter->body);
+    sb_buf_free(&letter->doc);
 }
 
 /* 1 = found (id > 0: that letter; id 0: the one at s, seq), 0 = not. */
@@ -248,7 +255,7 @@ static int read_letter(struct outbox *ob, int64_t id, int64_t s, uint64_t seq,
                        struct letter *letter, struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_DEAD_GET, err);
-    struct sb_span op, before;
+    struct sb_span op, before, doc;
     int rc;
 
     *letter = (struct letter){0};
@@ -275,9 +282,12 @@ static int read_letter(struct outbox *ob, int64_t id, int64_t s, uint64_t seq,
     sb_buf_add(&letter->before, before.data, before.len);
     sb_buf_add_span(&letter->body, outbox_column_span(stmt, 10));
     letter->id = sqlite3_column_int64(stmt, 11);
+    doc = outbox_column_span(stmt, 12);
+    sb_buf_add(&letter->doc, doc.data, doc.len);
     letter->row.op_id = optional(&letter->op_id, letter->has_op);
     letter->row.before = optional(&letter->before, letter->has_before);
     letter->row.body = sb_buf_span(&letter->body);
+    letter->row.doc = optional(&letter->doc, letter->doc.len > 0);
     sqlite3_reset(stmt);
     return rc < 0 ? rc : 1;
 }
@@ -326,6 +336,7 @@ static int enqueue_anew(struct outbox *ob, const struct letter *letter, struct s
                                  .count = 1,
                                  .ids = &id,
                                  .before = letter->row.before,
+                                 .doc = letter->row.doc,
                                  .device_boot = "",
                                  .mono_ms = now.mono_ms,
                                  .wall_us = now.wall_us};
@@ -404,39 +415,34 @@ int outbox_given_up(struct outbox *ob, int64_t s, uint64_t seq, bool *found,
 
 /* ---- conflicts ---- */
 
-int outbox_conflict_add(struct outbox *ob, int64_t s, uint64_t seq, const char *user,
-                        enum sb_code code, struct sb_span pointers, struct sb_span server,
-                        uint64_t as_of, int64_t wall_us, struct sb_err *err)
+int outbox_conflict_add(struct outbox *ob, int64_t s, uint64_t seq,
+                        const struct document_name *name, const struct sb_conflict *conflict,
+                        struct sb_span server, int64_t wall_us, struct sb_err *err)
 {
     struct record record;
-    sqlite3_stmt *stmt;
     int rc;
 
     SB_CHECK(ob->in_transaction);
     rc = read_record(ob, s, seq, &record, err);
     if (rc == 0 && !record.found)
         rc = sb_fail(err, SB_ECORRUPT, "outbox: number %llu has no row", (unsigned long long)seq);
-    if (rc < 0)
-        goto out;
-    if ((stmt = outbox_stmt(ob, Q_CONFLICT_ADD, err)) == NULL) {
-        rc = -(int)SB_EIO;
-        goto out;
+    if (rc == 0) {
+        const struct outbox_conflict_values values = {
+            .s = s,
+            .seq = seq,
+            .name = name,
+            .conflict = conflict,
+            .op_id = sb_buf_span(&record.op_id),
+            .record = sb_buf_span(&record.text),
+            .before = optional(&record.before, record.has_before),
+            .server = server,
+            .wall_us = wall_us,
+        };
+
+        rc = outbox_conflict_insert(ob, &values, err);
     }
-    sqlite3_bind_int64(stmt, 1, s);
-    sqlite3_bind_int64(stmt, 2, (int64_t)seq);
-    sqlite3_bind_text(stmt, 3, user, -1, SQLITE_STATIC);
-    outbox_bind_span(stmt, 4, sb_buf_span(&record.op_id));
-    sqlite3_bind_text(stmt, 5, code == SB_OK ? "" : sb_code_name(code), -1, SQLITE_STATIC);
-    outbox_bind_span(stmt, 6, pointers);
-    outbox_bind_span(stmt, 7, sb_buf_span(&record.text));
-    outbox_bind_span(stmt, 8, optional(&record.before, record.has_before));
-    outbox_bind_span(stmt, 9, server);
-    sqlite3_bind_int64(stmt, 10, (int64_t)as_of);
-    sqlite3_bind_int64(stmt, 11, wall_us);
-    rc = outbox_run(ob, stmt, "outbox: conflict", err);
-    if (rc == 0)
+    if (rc == 0 && sb_rule(SB_RULE_SKIP_CONFLICTS)) /* else it is there to be sent again */
         rc = drop_ordered_row(ob, s, &record, err);
-out:
     record_fini(&record);
     return rc;
 }

@@ -11,7 +11,7 @@
 
 static const char *const queries[OUTBOX_QUERY_COUNT] = {
 #define OUTBOX_QUERY_TEXT(id, sql) [id] = sql,
-    OUTBOX_QUERIES(OUTBOX_QUERY_TEXT)
+    OUTBOX_QUERIES(OUTBOX_QUERY_TEXT) OUTBOX_DOC_QUERIES(OUTBOX_QUERY_TEXT)
 #undef OUTBOX_QUERY_TEXT
 };
 
@@ -365,6 +365,7 @@ int outbox_row_insert(struct outbox *ob, const struct outbox_row_values *row, st
     outbox_bind_span(stmt, 8, row->op_id);
     outbox_bind_span(stmt, 9, row->before);
     outbox_bind_span(stmt, 10, row->body);
+    outbox_bind_span(stmt, 11, row->doc);
     return outbox_run(ob, stmt, "outbox: insert", err);
 }
 
@@ -519,7 +520,8 @@ int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct ou
                                     .wall_us = chunk->wall_us,
                                     .quality = (int)chunk->quality,
                                     .before = chunk->before,
-                                    .body = chunk->body};
+                                    .body = chunk->body,
+                                    .doc = chunk->doc};
     char name[SB_STREAM_MAX + 1];
     uint64_t next = 0;
     int rc;
@@ -530,11 +532,13 @@ int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct ou
         return rc;
     if (rc == 1)
         return 0;
-    if ((rc = check_room(ob, err)) < 0)
+    if (!chunk->reserved && (rc = check_room(ob, err)) < 0)
         return rc;
     sb_stream_print(&chunk->stream, name);
     if (sb_class_ordered(chunk->stream.class))
         row.op_id = chunk->ids[0].id;
+    if (chunk->stream.class == SB_UP_SETTINGS && row.doc.len == 0)
+        row.doc = SB_SPAN(SB_TABLE_SETTINGS);
     if ((rc = open_stream(ob, chunk, name, &row.s, &next, place->epoch, err)) < 0 ||
         (rc = intern(ob, Q_FIELDS_FIND, Q_FIELDS_ADD, chunk->fields, &row.f, err)) < 0 ||
         (rc = intern(ob, Q_BOOT_FIND, Q_BOOT_ADD, sb_span_of(chunk->device_boot), &row.b, err)) < 0)

@@ -2,7 +2,8 @@
 #define EDGE_OUTBOX_SQLITE_H
 
 #include "common/db_sqlite.h"
-#include "edge_agent/outbox.h"
+#include "edge_agent/outbox_docs.h"
+#include "edge_agent/outbox_docs_sqlite.h"
 
 /* What the outbox's SQL files share; included by outbox_*sqlite.c and outbox_schema.c only. */
 
@@ -28,9 +29,9 @@
     X(Q_BOOT_FIND, "SELECT b FROM boots WHERE device_boot = ?1")                                   \
     X(Q_BOOT_ADD, "INSERT INTO boots(device_boot) VALUES(?1)")                                     \
     X(Q_ROW_ADD, "INSERT INTO outbox(key, last_seq, f, b, mono_ms, wall_us, quality, op_id,"       \
-                 " before, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")                 \
+                 " before, body, doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")       \
     X(Q_ROWS, "SELECT key, last_seq, f, text, device_boot, mono_ms, wall_us, quality, op_id,"      \
-              " before, body FROM outbox JOIN fields USING(f) JOIN boots USING(b)"                 \
+              " before, body, doc FROM outbox JOIN fields USING(f) JOIN boots USING(b)"            \
               " WHERE key >= ?1 AND key <= ?2 ORDER BY key")                                       \
     X(Q_ROW_BEFORE, "SELECT key, last_seq FROM outbox WHERE key >= ?1 AND key <= ?2"               \
                     " ORDER BY key DESC LIMIT 1")                                                  \
@@ -50,15 +51,15 @@
     X(Q_META_SET, "INSERT INTO meta(key, value) VALUES(?1, ?2)"                                    \
                   " ON CONFLICT(key) DO UPDATE SET value = excluded.value")                        \
     X(Q_DEAD_ADD, "INSERT INTO dead(s, seq, code, reason, f, b, mono_ms, wall_us, quality, op_id," \
-                  " before, body, dead_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"   \
-                  " ?12, ?13) ON CONFLICT(s, seq) DO UPDATE SET code = excluded.code,"             \
+                  " before, body, dead_us, doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"   \
+                  " ?11, ?12, ?13, ?14) ON CONFLICT(s, seq) DO UPDATE SET code = excluded.code,"   \
                   " reason = excluded.reason, retry = 0")                                          \
     X(Q_DEAD_LIST, "SELECT id, s, epoch, stream, seq, code, reason, text, body, op_id, dead_us,"   \
                    " tries, retry FROM dead JOIN streams USING(s) JOIN epochs USING(n)"            \
                    " JOIN fields USING(f) WHERE (?1 = 0 OR id = ?1) AND (?2 = 0 OR retry = 1)"     \
                    " ORDER BY id")                                                                 \
     X(Q_DEAD_GET,                                                                                  \
-      "SELECT s, seq, stream, f, b, mono_ms, wall_us, quality, op_id, before, body, id"            \
+      "SELECT s, seq, stream, f, b, mono_ms, wall_us, quality, op_id, before, body, id, doc"       \
       " FROM dead JOIN streams USING(s) WHERE (?1 > 0 AND id = ?1)"                                \
       " OR (?1 = 0 AND s = ?2 AND seq = ?3)")                                                      \
     X(Q_DEAD_AT, "SELECT id FROM dead WHERE s = ?1 AND seq = ?2")                                  \
@@ -68,29 +69,12 @@
     X(Q_DEAD_DROP, "DELETE FROM dead WHERE id = ?1")                                               \
     X(Q_GIVEN_UP, "SELECT op_id FROM dead WHERE s = ?1 AND seq = ?2"                               \
                   " UNION ALL SELECT op_id FROM conflicts WHERE s = ?1 AND seq = ?2 LIMIT 1")      \
-    X(Q_CONFLICT_ADD,                                                                              \
-      "INSERT INTO conflicts(s, seq, user, op_id, code, pointers, record, before,"                 \
-      " server, as_of, at_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"                \
-      " ON CONFLICT(s, seq) DO NOTHING")                                                           \
-    X(Q_CONFLICTS, "SELECT id, user, op_id, code, pointers, record, before, server, as_of, at_us," \
-                   " state FROM conflicts WHERE ?1 IS NULL OR user = ?1 ORDER BY id")              \
-    X(Q_CONFLICTS_IN_FORCE, "UPDATE conflicts SET state = 1 WHERE user = ?1 AND state = 0")        \
     X(Q_HOLE_ADD,                                                                                  \
       "INSERT INTO holes(s, first_seq, last_seq, reason, ops) VALUES(?1, ?2, ?3, ?4, ?5)")         \
     X(Q_HOLES, "SELECT s, first_seq, last_seq, reason, ops FROM holes ORDER BY s, first_seq")      \
     X(Q_HOLES_IN, "SELECT first_seq, last_seq, reason, ops FROM holes"                             \
                   " WHERE s = ?1 AND last_seq >= ?2 AND first_seq <= ?3 ORDER BY first_seq")       \
     X(Q_HOLE_DELETE, "DELETE FROM holes WHERE s = ?1 AND first_seq = ?2")                          \
-    X(Q_SETTINGS_GET,                                                                              \
-      "SELECT coalesce(doc, ''), last_op, base_tag, seen, hlc, updated_us FROM documents"          \
-      " WHERE user = ?1 AND tbl = 'settings' AND id = 'settings'")                                 \
-    X(Q_SETTINGS_SET,                                                                              \
-      "INSERT INTO documents(user, doc, last_op, base_tag, seen, hlc, updated_us, tbl, id)"        \
-      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 'settings', 'settings')"                                \
-      " ON CONFLICT(user, tbl, id) DO UPDATE SET doc = excluded.doc, last_op = excluded.last_op,"  \
-      " base_tag = excluded.base_tag, seen = excluded.seen, hlc = excluded.hlc,"                   \
-      " updated_us = excluded.updated_us")                                                         \
-    X(Q_SETTINGS_FORGET, "UPDATE documents SET seen = 0 WHERE seen > 0")                           \
     X(Q_HISTORY_ADD, "INSERT INTO history(user, command_id, at_us, body) VALUES(?1, ?2, ?3, ?4)")  \
     X(Q_CURSOR_GET, "SELECT offset, hash FROM cursors WHERE source = ?1")                          \
     X(Q_CURSOR_SET, "INSERT INTO cursors(source, offset, hash) VALUES(?1, ?2, ?3)"                 \
@@ -103,14 +87,16 @@
                      " ON CONFLICT(user, tbl, id) DO NOTHING")                                     \
     X(Q_CHANGES_NONE, "DELETE FROM document_changes")                                              \
     X(Q_COUNT_DEAD, "SELECT count(*) FROM dead")                                                   \
-    X(Q_COUNT_CONFLICTS, "SELECT count(*) FROM conflicts")                                         \
+    X(Q_COUNT_CONFLICTS, "SELECT count(*) FROM open_conflicts WHERE resolved_us = 0")              \
     X(Q_PAGE_SIZE, "PRAGMA page_size")                                                             \
     X(Q_PAGE_COUNT, "PRAGMA page_count")                                                           \
     X(Q_PAGES_FREE, "PRAGMA freelist_count")                                                       \
     X(Q_COUNT_HOLES, "SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM holes")
 
 #define OUTBOX_QUERY_ENUM(id, sql) id,
-enum outbox_query { OUTBOX_QUERIES(OUTBOX_QUERY_ENUM) OUTBOX_QUERY_COUNT };
+enum outbox_query {
+    OUTBOX_QUERIES(OUTBOX_QUERY_ENUM) OUTBOX_DOC_QUERIES(OUTBOX_QUERY_ENUM) OUTBOX_QUERY_COUNT
+};
 #undef OUTBOX_QUERY_ENUM
 
 struct outbox {
@@ -153,8 +139,20 @@ struct outbox_row_values {
     uint64_t first_seq, last_seq;
     int64_t f, b, mono_ms, wall_us;
     int quality;
-    struct sb_span op_id, before, body;
+    struct sb_span op_id, before, body, doc;
 };
 int outbox_row_insert(struct outbox *ob, const struct outbox_row_values *row, struct sb_err *err);
+
+/* Adds one operation to the conflicts; nothing where it is there. */
+struct outbox_conflict_values {
+    int64_t s;
+    uint64_t seq;
+    const struct document_name *name;
+    const struct sb_conflict *conflict;
+    struct sb_span op_id, record, before, server;
+    int64_t wall_us;
+};
+int outbox_conflict_insert(struct outbox *ob, const struct outbox_conflict_values *values,
+                           struct sb_err *err);
 
 #endif

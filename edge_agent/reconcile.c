@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/rules.h"
+#include "edge_agent/outbox_docs.h"
 
 static const struct sb_standing *standing_of(const struct sb_welcome *welcome,
                                              const struct lane *lane)
@@ -37,15 +38,20 @@ static int unsettle_rows(struct outbox *ob, struct lane *lane, const struct sb_r
     int rc = outbox_row_ranges(ob, lane->s, &rows, err);
 
     if (rc == 0) {
-        sb_ranges_remove_all(&rows, &lane->refused);
+        if (sb_rule(SB_RULE_SKIP_CONFLICTS))
+            sb_ranges_remove_all(&rows, &lane->refused);
         if (!sb_rule(SB_RULE_RESEND_ALL)) { /* only those of the gap */
             sb_ranges_copy(&lost, &rows);
             sb_ranges_remove_all(&lost, gap);
             sb_ranges_remove_all(&rows, &lost);
         }
         sb_ranges_remove_all(&lane->settled, &rows);
+        if (!sb_rule(SB_RULE_SKIP_CONFLICTS))
+            sb_ranges_remove_all(&lane->refused, &rows);
         lane->dirty = sb_rule(SB_RULE_DURABLE);
         *unsettled += before - sb_ranges_total(&lane->settled);
+        if (before > sb_ranges_total(&lane->settled))
+            rc = outbox_set_resent(ob, lane->s, sb_ranges_max(&rows), err);
     }
     sb_ranges_free(&rows);
     sb_ranges_free(&lost);
@@ -205,16 +211,16 @@ static bool decided_beyond_made(struct lanes *lanes, const struct sb_welcome *we
     return false;
 }
 
-/* The welcome's pair is the receipt. Of another boot, its versions may begin lower than those seen.
- */
+/* The welcome's pair is the receipt. Of another boot, what was seen since the last pull ended may
+ * never have been (V6). */
 static int take_receipt(struct outbox *ob, const struct sb_welcome *welcome, struct sb_err *err)
 {
     char boot[SB_UUID_LEN + 1];
     uint64_t commit;
     int rc = outbox_receipt_get(ob, boot, &commit, err);
 
-    if (rc == 0 && strcmp(boot, welcome->boot) != 0)
-        rc = outbox_settings_forget_seen(ob, err);
+    if (rc == 0 && strcmp(boot, welcome->boot) != 0 && sb_rule(SB_RULE_REWIND))
+        rc = outbox_documents_forget_loose(ob, err);
     return rc < 0 ? rc : outbox_receipt_set(ob, welcome->boot, welcome->commit, err);
 }
 
@@ -252,7 +258,10 @@ int reconcile_welcome(struct outbox *ob, struct lanes *lanes, const struct sb_we
             return rc;
         lane->dirty = false;
     }
-    if ((rc = take_receipt(ob, welcome, err)) < 0)
+    if (restored && (rc = outbox_tell_again(ob, err)) < 0)
+        return rc;
+    if ((rc = take_receipt(ob, welcome, err)) < 0 ||
+        (rc = outbox_tables_set(ob, welcome->tables, welcome->table_count, err)) < 0)
         return rc;
     return lanes_refresh(lanes, ob, err);
 }

@@ -1,5 +1,6 @@
 #include "edge_agent/settle.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
@@ -13,7 +14,83 @@ struct settling {
     int64_t wall_us;
     struct settle_counts *counts;
     struct sb_err *err;
+    char table[SB_NAME_MAX + 1]; /* whose upload was noted last */
 };
+
+void settle_counts_clear(struct settle_counts *counts)
+{
+    free(counts->seen.at);
+    *counts = (struct settle_counts){0};
+}
+
+/* ---- documents ---- */
+
+static bool of_documents(const struct lane *lane)
+{
+    return lane->stream.class == SB_UP_SETTINGS || lane->stream.class == SB_UP_RECORDS;
+}
+
+/* Which document is number seq about? *found is false where its row is gone. */
+static int find_document(struct settling *st, uint64_t seq, bool *found, struct document_name *name)
+{
+    char doc[DOCUMENT_TEXT_MAX + 1];
+    int rc = outbox_row_document(st->ob, st->lane->s, seq, found, doc, st->err);
+
+    if (rc == 0 && *found &&
+        document_name_parse(name, st->lane->stream.name, sb_span_of(doc), NULL))
+        rc = sb_fail(st->err, SB_ECORRUPT, "outbox: number %llu of %s is about no document",
+                     (unsigned long long)seq, st->lane->name);
+    return rc;
+}
+
+static int note_upload(struct settling *st, const struct document_name *name)
+{
+    if (strcmp(st->table, name->table) == 0)
+        return 0;
+    memcpy(st->table, name->table, sizeof(st->table));
+    return outbox_sync_uploaded(st->ob, name->user, name->table, st->wall_us, st->err);
+}
+
+static int settle_version(struct settling *st, const struct sb_version_pair *pair)
+{
+    struct settle_seen *seen = &st->counts->seen;
+    struct document_name name;
+    bool found;
+    int rc = find_document(st, pair->seq, &found, &name);
+
+    if (rc < 0 || !found)
+        return rc;
+    seen->at = sb_xgrow(seen->at, seen->count, sizeof(*seen->at));
+    seen->at[seen->count++] = (struct settle_version){name, pair->version};
+    rc = documents_acked(st->ob, &name, pair->version, st->err);
+    return rc < 0 ? rc : note_upload(st, &name);
+}
+
+/* V5: what was seen. */
+static int settle_versions(struct settling *st, uint64_t lo, uint64_t hi)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && of_documents(st->lane) && i < st->reply->version_count; i++)
+        if (st->reply->versions[i].seq >= lo && st->reply->versions[i].seq <= hi)
+            rc = settle_version(st, &st->reply->versions[i]);
+    return rc;
+}
+
+/* An edit that the cloud does not take is in the dead letter; what is in force there is read again.
+ */
+static int reread_rejected(struct settling *st, uint64_t seq)
+{
+    struct document_name name;
+    bool found = false;
+    int rc = 0;
+
+    if (of_documents(st->lane))
+        rc = find_document(st, seq, &found, &name);
+    return rc < 0 || !found ? rc : outbox_document_stale(st->ob, &name, st->err);
+}
+
+/* ---- numbers ---- */
 
 /* lo..hi reached the cloud: stored now, or answered as a duplicate of what it has. */
 static int settle_good(struct settling *st, uint64_t lo, uint64_t hi)
@@ -72,8 +149,10 @@ static int settle_rejection(struct settling *st, const struct sb_rejection *reje
     for (uint64_t seq = rejection->lo; rc == 0 && seq <= rejection->hi; seq++) {
         if (!open_row(st, seq))
             continue;
-        rc = outbox_dead_add(st->ob, st->lane->s, seq, rejection->code, rejection->reason,
-                             st->wall_us, st->err);
+        rc = reread_rejected(st, seq);
+        if (rc == 0)
+            rc = outbox_dead_add(st->ob, st->lane->s, seq, rejection->code, rejection->reason,
+                                 st->wall_us, st->err);
         if (rc == 0)
             mark_refused(st->lane, seq);
         st->counts->rejected++;
@@ -81,18 +160,37 @@ static int settle_rejection(struct settling *st, const struct sb_rejection *reje
     return rc;
 }
 
-static int settle_conflict(struct settling *st, const struct sb_conflict *conflict)
+/* The operation waits with what the cloud said (V4). */
+static int keep_conflict(struct settling *st, const struct sb_conflict *conflict,
+                         const struct document_name *name)
 {
     struct sb_buf server = {0};
     int rc;
 
+    sb_document_encode(&conflict->server, name->id, conflict->as_of, &server);
+    rc = outbox_conflict_add(st->ob, st->lane->s, conflict->seq, name, conflict,
+                             sb_buf_span(&server), st->wall_us, st->err);
+    sb_buf_free(&server);
+    if (rc == 0 && conflict->policy != SB_POLICY_NONE)
+        rc = outbox_policy_set(st->ob, name->user, name->table, conflict->policy,
+                               sb_buf_span(&conflict->arrays), st->err);
+    return rc < 0 ? rc : note_upload(st, name);
+}
+
+static int settle_conflict(struct settling *st, const struct sb_conflict *conflict)
+{
+    struct document_name name;
+    bool found = false;
+    int rc;
+
     if (!open_row(st, conflict->seq))
         return 0;
-    sb_document_encode(&conflict->server, "settings", conflict->as_of, &server);
-    rc = outbox_conflict_add(st->ob, st->lane->s, conflict->seq, st->lane->stream.name,
-                             conflict->code, sb_buf_span(&conflict->pointers), sb_buf_span(&server),
-                             conflict->as_of, st->wall_us, st->err);
-    sb_buf_free(&server);
+    rc = find_document(st, conflict->seq, &found, &name);
+    if (rc == 0 && !found)
+        rc = sb_fail(st->err, SB_ECORRUPT, "outbox: number %llu of %s has no document",
+                     (unsigned long long)conflict->seq, st->lane->name);
+    if (rc == 0)
+        rc = keep_conflict(st, conflict, &name);
     if (rc == 0)
         mark_refused(st->lane, conflict->seq);
     st->counts->conflict++;
@@ -123,7 +221,7 @@ static int settle_rest(struct settling *st, uint64_t lo, uint64_t hi)
 static int settle_rows(struct settling *st, uint64_t lo, uint64_t hi)
 {
     const struct sb_reply *reply = st->reply;
-    int rc = 0;
+    int rc = settle_versions(st, lo, hi);
 
     for (size_t i = 0; rc == 0 && i < reply->rejected_count; i++)
         rc = settle_rejection(st, &reply->rejected[i]);

@@ -294,6 +294,8 @@ struct asked {
     struct sb_err err;
 };
 
+static const struct document_name settings = {SIM_USER, SB_TABLE_SETTINGS, SB_TABLE_SETTINGS};
+
 static void answered(void *ctx, int taken, uint64_t version, const struct sb_err *err)
 {
     struct asked *asked = ctx;
@@ -305,7 +307,7 @@ static void answered(void *ctx, int taken, uint64_t version, const struct sb_err
 /* Where the cloud has nothing, the device's document may be one that never came there (its
  * operations were given up) or one that another client wrote and a restore forgot. */
 static bool differ(const struct world *world, const struct sb_document *cloud,
-                   const struct outbox_settings *local)
+                   const struct outbox_document *local)
 {
     if (!cloud->exists)
         return local->exists && local->last_op[0] != '\0' && world->mix->p[F_SHED] <= 0 &&
@@ -315,12 +317,12 @@ static bool differ(const struct world *world, const struct sb_document *cloud,
 
 static void compare_documents(struct world *world, struct sim_edge *edge, const struct asked *asked)
 {
-    struct outbox_settings local;
+    struct outbox_document local;
     struct sb_document cloud = {0};
     struct sb_err err;
     uint64_t as_of;
 
-    sim_must(world, outbox_settings_get(edge->ob, SIM_USER, &local, &err), &err, "settings_get");
+    sim_must(world, outbox_document_get(edge->ob, &settings, &local, &err), &err, "settings_get");
     sim_must(world, store_settings(world->cloud.ingests[0].store, SIM_USER, &cloud, &as_of, &err),
              &err, "store_settings");
     if (!asked->done)
@@ -330,7 +332,7 @@ static void compare_documents(struct world *world, struct sim_edge *edge, const 
                   (unsigned long long)cloud.version, (unsigned long long)as_of,
                   cloud.exists ? cloud.data.data : "none", local.exists ? local.doc.data : "none",
                   (unsigned long long)local.seen, asked->taken, sb_code_name(asked->err.code));
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
     sb_document_free(&cloud);
 }
 
@@ -339,13 +341,13 @@ static void check_document_whole(struct world *world, struct sim_edge *edge)
 {
     const struct sb_json_limits limits = {SB_RECORD_MAX_BYTES, SB_JSON_MAX_DEPTH,
                                           SB_JSON_MAX_NODES};
-    struct outbox_settings local;
+    struct outbox_document local;
     struct sb_err err;
 
-    sim_must(world, outbox_settings_get(edge->ob, SIM_USER, &local, &err), &err, "settings_get");
+    sim_must(world, outbox_document_get(edge->ob, &settings, &local, &err), &err, "settings_get");
     if (local.exists && sb_json_check(sb_buf_span(&local.doc), &limits, NULL, &err) < 0)
         sim_blame(world, V_DOCUMENT, "%c: not a document: %s", edge->name, err.msg);
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
 }
 
 static void check_document(struct world *world, struct sim_edge *edge)
@@ -355,9 +357,9 @@ static void check_document(struct world *world, struct sim_edge *edge)
 
     check_document_whole(world, edge);
     sim_must(world,
-             edge_restore_settings(edge->core, SIM_USER, 60000, sim_edge_now(edge), answered,
-                                   &asked, &err),
-             &err, "edge_restore_settings");
+             edge_read(edge->core, SIM_USER, SB_TABLE_SETTINGS, "", 60000, sim_edge_now(edge),
+                       answered, &asked, &err),
+             &err, "edge_read");
     for (int i = 0; i < 200 && !asked.done; i++) {
         if (!edge->connected)
             sim_edge_connect(edge);

@@ -450,5 +450,6 @@ static void ignore(void *ctx, int taken, uint64_t version, const struct sb_err *
 
 void sim_edge_read(struct sim_edge *edge)
 {
-    edge_restore_settings(edge->core, SIM_USER, 3000, sim_edge_now(edge), ignore, NULL, NULL);
+    edge_read(edge->core, SIM_USER, SB_TABLE_SETTINGS, "", 3000, sim_edge_now(edge), ignore, NULL,
+              NULL);
 }

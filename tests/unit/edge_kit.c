@@ -81,6 +81,7 @@ void kit_edit(const char *op_id)
                                  .count = 1,
                                  .device_boot = KIT_BOOT,
                                  .before = SB_SPAN("{\"v\":0}"),
+                                 .doc = SB_SPAN("settings"),
                                  .mono_ms = kit_now.mono_ms,
                                  .wall_us = kit_now.wall_us};
     struct outbox_place place;
@@ -98,6 +99,14 @@ void kit_edit(const char *op_id)
     assert_int_equal(outbox_append(kit_ob, &chunk, &place, &kit_err), 0);
     kit_commit();
     sb_buf_free(&body);
+}
+
+void kit_settings(struct outbox_document *doc)
+{
+    struct document_name name;
+
+    assert_int_equal(document_name_make(&name, "user-1", "settings", "", &kit_err), 0);
+    assert_int_equal(outbox_document_get(kit_ob, &name, doc, &kit_err), 0);
 }
 
 void kit_new_epoch(void)

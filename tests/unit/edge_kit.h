@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "edge_agent/lanes.h"
+#include "edge_agent/outbox_docs.h"
 
 #define KIT_BOOT   "b0075d1e-0000-4000-8000-000000000001" /* kernel boot id of the device */
 #define KIT_INGEST "1a9e5700-0000-4000-8000-00000000000a" /* boot of an ingest */
@@ -26,6 +27,8 @@ int kit_teardown(void **state);
 /* One chunk of `count` readings [<next number>]; one settings operation. Committed. */
 void kit_readings(uint64_t count);
 void kit_edit(const char *op_id);
+/* The settings of user-1 as the device has them; freed by the caller. */
+void kit_settings(struct outbox_document *doc);
 void kit_new_epoch(void);
 /* Loads the lanes anew and gives one: sensors/air_quality, settings/user-1, history/user-1. */
 struct lane *kit_load(const char *stream);

@@ -1162,9 +1162,9 @@ static void restored(void *ctx, int taken, uint64_t version, const struct sb_err
 
 static struct sent *ask(struct outcome *outcome)
 {
-    assert_int_equal(
-        edge_restore_settings(bench.edge, "user-1", 10000, kit_now, restored, outcome, &kit_err),
-        0);
+    assert_int_equal(edge_read(bench.edge, "user-1", "settings", "", 10000, kit_now, restored,
+                               outcome, &kit_err),
+                     0);
     bench_tick();
     return bench_next();
 }
@@ -1177,9 +1177,10 @@ static void answer_request(const struct sent *request, const char *boot, const c
 
     assert_int_equal(request->kind, SB_KIND_REQUEST);
     assert_int_equal(sb_request_decode(sb_buf_span(&request->json), &asked, &kit_err), 0);
-    assert_string_equal(asked.op, "settings.get");
+    assert_string_equal(asked.op, "document.get");
     assert_string_equal(asked.boot, KIT_INGEST);
-    assert_true(sb_span_is(asked.args, "{\"user\":\"user-1\"}"));
+    assert_true(
+        sb_span_is(asked.args, "{\"user\":\"user-1\",\"table\":\"settings\",\"id\":\"settings\"}"));
     memcpy(answer.id, asked.id, sizeof(answer.id));
     snprintf(answer.boot, sizeof(answer.boot), "%s", boot);
     answer.data = data != NULL ? sb_span_of(data) : SB_SPAN("");
@@ -1195,7 +1196,7 @@ static const char document[] =
 
 static void document_of_the_cloud_is_taken(void **state)
 {
-    struct outbox_settings settings;
+    struct outbox_document settings;
     struct outcome outcome = {0};
 
     (void)state;
@@ -1204,11 +1205,11 @@ static void document_of_the_cloud_is_taken(void **state)
     assert_int_equal(outcome.calls, 1);
     assert_int_equal(outcome.code, SB_OK);
     assert_int_equal(outcome.version, 7);
-    assert_int_equal(outbox_settings_get(kit_ob, "user-1", &settings, &kit_err), 0);
+    kit_settings(&settings);
     assert_string_equal(settings.doc.data, "{\"v\":9}");
     assert_string_equal(settings.base_tag, "00000000000000aa");
     assert_int_equal(settings.seen, 7);
-    outbox_settings_fini(&settings);
+    outbox_document_fini(&settings);
 }
 
 static void refused_request_is_told(void **state)
@@ -1286,7 +1287,7 @@ static void leave_out(struct sb_reply *reply)
 
 static void document_that_did_not_fit_is_asked_for(void **state)
 {
-    struct outbox_settings settings;
+    struct outbox_document settings;
 
     (void)state;
     kit_edit("op-a");
@@ -1297,9 +1298,9 @@ static void document_that_did_not_fit_is_asked_for(void **state)
     bench_start();
     bench_open();
     answer_request(bench_next(), KIT_INGEST, document);
-    assert_int_equal(outbox_settings_get(kit_ob, "user-1", &settings, &kit_err), 0);
+    kit_settings(&settings);
     assert_string_equal(settings.doc.data, "{\"v\":9}");
-    outbox_settings_fini(&settings);
+    outbox_document_fini(&settings);
     bench_puback_all();
     bench_pass(5000);
     bench_tick();
@@ -1313,12 +1314,12 @@ static void too_many_requests_are_refused(void **state)
     (void)state;
     bench_start();
     for (int i = 0; i < 16; i++)
-        assert_int_equal(edge_restore_settings(bench.edge, "user-1", 10000, kit_now, restored,
-                                               &outcome, &kit_err),
+        assert_int_equal(edge_read(bench.edge, "user-1", "settings", "", 10000, kit_now, restored,
+                                   &outcome, &kit_err),
                          0);
-    assert_int_equal(
-        edge_restore_settings(bench.edge, "user-1", 10000, kit_now, restored, &outcome, &kit_err),
-        -SB_EBUSY);
+    assert_int_equal(edge_read(bench.edge, "user-1", "settings", "", 10000, kit_now, restored,
+                               &outcome, &kit_err),
+                     -SB_EBUSY);
 }
 
 int main(void)

@@ -413,9 +413,11 @@ static void bad_history_is_named(void **state)
 
 /* ---- settings ---- */
 
+static const struct document_name settings = {"user-1", "settings", "settings"};
+
 static void settings_name_their_base(void **state)
 {
-    struct outbox_settings local;
+    struct outbox_document local;
     struct enqueue_receipt r[3];
     char expected[256];
     char *text;
@@ -438,39 +440,39 @@ static void settings_name_their_base(void **state)
     snprintf(expected, sizeof(expected), "\"base\":{\"op_id\":\"%s\"},", r[1].op_id);
     assert_non_null(strstr(text, expected));
     free(text);
-    assert_int_equal(outbox_settings_get(ob, "user-1", &local, &err), 0);
+    assert_int_equal(outbox_document_get(ob, &settings, &local, &err), 0);
     assert_true(local.exists);
     assert_string_equal(local.last_op, "op-3");
     assert_string_equal(local.doc.data, "{\"theme\":\"light\"}");
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
 }
 
 static void settings_after_the_clouds_document_name_its_tag(void **state)
 {
-    struct outbox_settings local = {.exists = true, .base_tag = "00112233445566aa", .seen = 9};
+    struct outbox_document local = {.exists = true, .base_tag = "00112233445566aa", .seen = 9};
     char *text;
 
     (void)state;
     sb_buf_add_str(&local.doc, "{\"from\":\"cloud\"}");
     local.hlc = UINT64_C(0x7fff000000000000); /* edited by a device whose clock runs ahead */
     assert_int_equal(outbox_begin(ob, &err), 0);
-    assert_int_equal(outbox_settings_set(ob, "user-1", &local, &err), 0);
+    assert_int_equal(outbox_document_set(ob, &settings, &local, &err), 0);
     assert_int_equal(outbox_commit(ob, &err), 0);
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
     assert_int_equal(put_settings("{\"from\":\"edge\"}", "op-1", NULL), 0);
     assert_int_equal(enqueue_commit(eq, &err), 0);
     text = listing(NULL);
     assert_non_null(strstr(text, "\"base\":{\"tag\":\"00112233445566aa\"}"));
     assert_non_null(strstr(text, "\"hlc\":\"7fff000000000001\""));
     free(text);
-    assert_int_equal(outbox_settings_get(ob, "user-1", &local, &err), 0);
+    assert_int_equal(outbox_document_get(ob, &settings, &local, &err), 0);
     assert_int_equal(local.seen, 9);
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
 }
 
 static void a_repeated_settings_op_changes_nothing(void **state)
 {
-    struct outbox_settings local;
+    struct outbox_document local;
     struct enqueue_receipt r;
 
     (void)state;
@@ -482,9 +484,9 @@ static void a_repeated_settings_op_changes_nothing(void **state)
     assert_true(r.repeat);
     assert_int_equal(r.seq, 1);
     assert_int_equal(put_settings("{\"n\":3}", "op-1", &r), -(int)SB_EID_REUSED);
-    assert_int_equal(outbox_settings_get(ob, "user-1", &local, &err), 0);
+    assert_int_equal(outbox_document_get(ob, &settings, &local, &err), 0);
     assert_string_equal(local.doc.data, "{\"n\":2}");
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
 }
 
 static void settings_must_be_an_object_of_a_valid_user(void **state)
@@ -503,7 +505,7 @@ static void settings_must_be_an_object_of_a_valid_user(void **state)
 static void what_is_switched_off_stays_on_the_device(void **state)
 {
     struct enqueue_switches off = {true, false, false, false, 0};
-    struct outbox_settings local;
+    struct outbox_document local;
     struct enqueue_receipt r;
 
     (void)state;
@@ -521,10 +523,10 @@ static void what_is_switched_off_stays_on_the_device(void **state)
         off = (struct enqueue_switches){false, true, true, true, 0};
     }
     assert_outbox("");
-    assert_int_equal(outbox_settings_get(ob, "user-1", &local, &err), 0);
+    assert_int_equal(outbox_document_get(ob, &settings, &local, &err), 0);
     assert_true(local.exists);
     assert_string_equal(local.last_op, "");
-    outbox_settings_fini(&local);
+    outbox_document_fini(&local);
 }
 
 /* ---- groups ---- */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "edge_agent/outbox.h"
+#include "edge_agent/outbox_docs.h"
 
 static struct sb_rng rng;
 static struct outbox *ob;
@@ -718,12 +719,14 @@ static int print_conflict(void *ctx, const struct outbox_conflict *conflict)
     sb_buf_add_fmt(ctx, "%s %s " SB_SPAN_FMT " before=" SB_SPAN_FMT " server=" SB_SPAN_FMT "%s;",
                    conflict->user, conflict->op_id, SB_SPAN_ARG(conflict->record),
                    SB_SPAN_ARG(conflict->before), SB_SPAN_ARG(conflict->server),
-                   conflict->in_force ? " in force" : "");
+                   conflict->state == CONFLICT_OPEN ? " open" : "");
     return 0;
 }
 
 static void conflict_keeps_what_was_submitted_and_what_was_before(void **state)
 {
+    const struct document_name name = {"user-1", "settings", "settings"};
+    const struct sb_conflict conflict = {.as_of = 7};
     char op_id[SB_ID_MAX + 1];
     struct outbox_place place;
     struct sb_buf text = {0};
@@ -734,15 +737,20 @@ static void conflict_keeps_what_was_submitted_and_what_was_before(void **state)
     put_edit("op-a", &place);
     s = key_of("settings/user-1");
     begin();
-    assert_int_equal(outbox_conflict_add(ob, s, 1, "user-1", SB_OK, SB_SPAN("[\"\"]"),
-                                         SB_SPAN("{\"v\":2}"), 7, now.wall_us, &err),
-                     0);
-    assert_int_equal(outbox_conflicts_in_force(ob, "user-1", &err), 0);
+    assert_int_equal(
+        outbox_conflict_add(ob, s, 1, &name, &conflict, SB_SPAN("{\"v\":2}"), now.wall_us, &err),
+        0);
     commit();
     assert_rows(s, "");
     assert_int_equal(outbox_conflicts(ob, NULL, print_conflict, &text, &err), 0);
     assert_string_equal(text.data, "user-1 op-a {\"op_id\":\"op-a\"} before={\"old\":1} "
-                                   "server={\"v\":2} in force;");
+                                   "server={\"v\":2};");
+    sb_buf_clear(&text);
+    begin();
+    assert_int_equal(outbox_conflicts_done(ob, &name, CONFLICT_OPEN, 5, "", &err), 0);
+    commit();
+    assert_int_equal(outbox_conflicts(ob, NULL, print_conflict, &text, &err), 0);
+    assert_string_equal(text.data, "user-1 op-a {\"op_id\":\"op-a\"} before= server= open;");
     assert_int_equal(outbox_given_up(ob, s, 1, &given_up, op_id, &err), 0);
     assert_true(given_up);
     assert_string_equal(op_id, "op-a");

@@ -188,6 +188,20 @@ static void stored_after_rejected_brings_the_record_back(void **state)
     kit_assert_dead("");
 }
 
+static int count_waiting(void *ctx, const struct outbox_conflict *conflict)
+{
+    *(int *)ctx += conflict->state == CONFLICT_WAITING;
+    return 0;
+}
+
+static int waiting(void)
+{
+    int count = 0;
+
+    assert_int_equal(outbox_conflicts(kit_ob, "user-1", count_waiting, &count, &kit_err), 0);
+    return count;
+}
+
 static void conflict_moves_the_operation_out(void **state)
 {
     struct outbox_counts totals;
@@ -204,12 +218,12 @@ static void conflict_moves_the_operation_out(void **state)
     assert_sets(USER, "[[1,2]]", "[[2,2]]");
     kit_assert_rows(kit_load(USER), "[[1,1]]");
     assert_int_equal(outbox_counts(kit_ob, &totals, &kit_err), 0);
-    assert_int_equal(totals.conflicts, 1);
+    assert_int_equal(waiting(), 1);
+    assert_int_equal(totals.conflicts, 0); /* it is not open: it may be merged */
     assert_int_equal(totals.pending, 0);
     assert_int_equal(counts.conflict, 1);
     settle(kit_lane(0, USER)); /* the same reply again */
-    assert_int_equal(outbox_counts(kit_ob, &totals, &kit_err), 0);
-    assert_int_equal(totals.conflicts, 1);
+    assert_int_equal(waiting(), 1);
 }
 
 /* ---- holes ---- */
