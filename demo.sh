@@ -39,6 +39,8 @@ parse_arguments "$@"
 . tests/lib/shell.sh
 # shellcheck source=tests/lib/apt.sh
 . tests/lib/apt.sh
+# shellcheck source=tests/lib/demo_two_way.sh
+. tests/lib/demo_two_way.sh
 
 # --- what is started, and how it ends ---
 
@@ -279,11 +281,13 @@ show_the_table() {
   total=${total%%'}'*}
   made=$(number "$total" made) lacking=$(number "$total" missing) doubles=$(number "$total" doubles)
   stored=$(($(number "$total" stored) + $(number "$total" duplicates) + $(number "$total" revised)))
+  conflicts=$(number "$total" conflict)
   dead=$(number "$status" failed_count) holes=$(number "$total" holes) left=$(number "$status" pending_count)
   say ''
-  row 'enqueued on the device' "$made"
+  row 'enqueued on the devices' "$made"
   row 'stored in the cloud' "$stored"
   row 'of these further revisions of a command' "$(number "$total" revised)"
+  row 'edits in conflict, kept and decided' "$conflicts"
   row 'duplicates absorbed (sent again after a kill)' "$(number "$total" repeats)"
   row 'dead letters' "$dead"
   row 'declared holes' "$holes"
@@ -296,7 +300,7 @@ show_the_table() {
 
 judge() {
   if [ -z "$verified" ] || [ "$lacking" != 0 ] || [ "$doubles" != 0 ] || [ "$left" != 0 ] || [ "$made" = 0 ] ||
-    [ "$stored" != $((made - dead - holes)) ] || [ "$dead" != 0 ]; then
+    [ "$stored" != $((made - dead - holes - conflicts)) ] || [ "$dead" != 0 ]; then
     die 'that is not what was promised'
   fi
   say "${green}every record is in the cloud once$plain"
@@ -327,6 +331,7 @@ demonstrate() {
   make_identities
   write_configurations
   run_the_job
+  show_two_way
   come_to_rest
   show_the_table
   judge
