@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """Measures the whole bridge on this machine, in one run, on the real components.
 
-usage: tests/bench/bench.py [--rows N] [--latency-s S] [--repeat R] [--json] [BUILD_DIR]
+usage: tests/bench/bench.py [--rows N] [--documents N] [--latency-s S] [--repeat R] [--json] [BUILD_DIR]
 
 Prints: raw SQLite insert rate of the same rows (the yardstick), end-to-end readings/s over TLS from
 the outbox to settled for a backlog of N readings, their ratio, CPU seconds per million readings and
 peak memory of each process, start time with the backlog queued, bytes on the wire per reading, and
-p50/p99 from put to settled at 10 readings/s. Nothing here passes or fails. BUILD_DIR is build/release
-unless told; what is missing there is built first (needs cmocka, as the tests do).
+p50/p99 from put to settled at 10 readings/s; then versions/s of N documents pushed, changes/s pulled
+by a second device, the time from a put to the other device, and one three-way merge. Nothing here
+passes or fails. BUILD_DIR is build/release unless told; what is missing there is built first (needs
+cmocka, as the tests do). --rows 0 or --documents 0 leaves that part out.
 """
 
 import argparse
@@ -26,7 +28,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path.insert(0, str(ROOT / "tests" / "bench"))
 
+import documents  # noqa: E402
 from lib.broker import Broker  # noqa: E402
 from lib.certs import Certs  # noqa: E402
 from lib.proc import Proc  # noqa: E402
@@ -98,7 +102,7 @@ class Bridge:
     def _url(self):
         return f"mqtts://{self.broker.host}:{self.broker.device_port}"
 
-    def _write(self, name, identity, more):
+    def write_conf(self, name, identity, more):
         path = self.folder / name
         path.write_text(
             f"[broker]\nurl = {self._url()}\nca_file = {identity.ca}\n"
@@ -108,13 +112,13 @@ class Bridge:
     def _edge_conf(self):
         state = self.folder / "edge"
         state.mkdir()
-        return self._write("edge.conf", self.certs.device(DEVICE),
+        return self.write_conf("edge.conf", self.certs.device(DEVICE),
                            f"[agent]\nstate_dir = {state}\n[collector]\nenabled = no\n")
 
     def _cloud_conf(self):
         state = self.folder / "cloud"
         state.mkdir()
-        return self._write("cloud.conf", self.certs.ingest(1), f"[ingest]\nstate_dir = {state}\n")
+        return self.write_conf("cloud.conf", self.certs.ingest(1), f"[ingest]\nstate_dir = {state}\n")
 
     def edge_command(self, *args):
         return [str(self.bin / "edge_agent"), "--config", str(self.edge_conf), *map(str, args)]
@@ -231,27 +235,45 @@ def measure_latency(bridge, seconds, result):
         "max": samples[-1] * 1e3, "samples": len(samples)}
 
 
+def measure_readings(bridge, args, result):
+    with open(bridge.folder / "rows.ndjson", "w", encoding="utf-8") as file:
+        file.writelines(readings(args.rows))
+    result["raw_obvious"] = raw_rate(args.build, bridge.folder, args.rows, "obvious")
+    result["raw_clustered"] = raw_rate(args.build, bridge.folder, args.rows, "clustered")
+    measure_drain(bridge, args.rows, result)
+    if args.latency_s > 0:
+        measure_latency(bridge, args.latency_s, result)
+    result["ratio"] = result["end_to_end_readings_per_s"] / result["raw_obvious"]
+
+
 def one_round(args):
     bridge = Bridge(args.build)
     try:
-        with open(bridge.folder / "rows.ndjson", "w", encoding="utf-8") as file:
-            file.writelines(readings(args.rows))
-        result = {"raw_obvious": raw_rate(args.build, bridge.folder, args.rows, "obvious"),
-                  "raw_clustered": raw_rate(args.build, bridge.folder, args.rows, "clustered")}
-        measure_drain(bridge, args.rows, result)
-        if args.latency_s > 0:
-            measure_latency(bridge, args.latency_s, result)
-        result["ratio"] = result["end_to_end_readings_per_s"] / result["raw_obvious"]
+        result = {}
+        if args.rows > 0:
+            measure_readings(bridge, args, result)
+        if args.documents > 0:
+            if bridge.cloud is None:
+                bridge.start_cloud()
+            documents.measure(bridge, args.build, args.documents, args.latency_s, result)
         return result
     finally:
         bridge.close()
 
 
-def report(result, rows):
-    def line(what, value):
-        print(f"{what:<58} {value}")
+def line(what, value):
+    print(f"{what:<62} {value}")
 
+
+def report(result, args):
     line("machine", f"{os.cpu_count()} cores, Linux {platform.release()}")
+    if args.rows > 0:
+        report_readings(result, args.rows)
+    if args.documents > 0:
+        documents.report(result, args.documents, line)
+
+
+def report_readings(result, rows):
     line("readings", f"{rows:,}")
     line("raw SQLite, obvious schema with UNIQUE index, rows/s", f"{result['raw_obvious']:,.0f}")
     line("raw SQLite, WITHOUT ROWID integer key, rows/s", f"{result['raw_clustered']:,.0f}")
@@ -280,7 +302,8 @@ def build_programs(build):
         subprocess.run(["cmake", "--preset", "release", "-B", build], check=True, cwd=ROOT,
                        stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "-DBUILD_TESTING=ON", build], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", build, "--target", "edge_agent", "cloud_ingest", "raw_sqlite"],
+    subprocess.run(["cmake", "--build", build, "--target", "edge_agent", "cloud_ingest", "raw_sqlite",
+                    "merge_lines"],
                    check=True, stdout=subprocess.DEVNULL)
 
 
@@ -289,6 +312,7 @@ def main():
     parser.add_argument("build", metavar="BUILD_DIR", nargs="?", type=Path,
                         default=ROOT / "build" / "release")
     parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--documents", type=int, default=20_000)
     parser.add_argument("--latency-s", type=float, default=20)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -300,7 +324,7 @@ def main():
         if args.json:
             print(json.dumps(result))
         else:
-            report(result, args.rows)
+            report(result, args)
         if i + 1 < args.repeat:
             print()
 
