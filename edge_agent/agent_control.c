@@ -55,7 +55,7 @@ void agent_control_settled(void *ctx, const char *epoch, const char *stream, uin
     struct agent *agent = ctx;
     bool good = result == SB_RESULT_STORED || result == SB_RESULT_DUPLICATE;
 
-    agent_sync_settled(agent, stream, hi - lo + 1, good);
+    agent_sync_settled(agent, stream, hi - lo + 1, result);
     for (int i = 0; i < AGENT_WAITS_MAX; i++) {
         struct agent_wait *wait = &agent->waits[i];
 

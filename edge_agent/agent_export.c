@@ -26,9 +26,16 @@ static int set_target(struct agent *agent, struct sb_err *err)
     return rc;
 }
 
+/* From the first change on; what is not marked is dealt with once more, and nothing lost by it. */
+static void begin_anew(struct agent_export *e)
+{
+    e->n = e->after = e->below = 0;
+    e->done_count = 0;
+}
+
 int agent_export_attach(struct agent *agent, struct sb_err *err)
 {
-    agent->export.n = 0; /* the number was the other file's */
+    begin_anew(&agent->export); /* the numbers were the other file's */
     return set_target(agent, err);
 }
 
@@ -48,6 +55,30 @@ int agent_export_make(const struct agent_config *config, struct hooks **out, str
     return rc;
 }
 
+/* In one transaction for many, when there is a pause or the list is full. What is not marked is
+ * dealt with once more after the next start. */
+static void mark_all(struct agent *agent)
+{
+    struct agent_export *e = &agent->export;
+    struct sb_err err;
+    int rc = 0;
+
+    if (e->done_count == 0)
+        return;
+    rc = outbox_begin(agent->ob, &err);
+    if (rc == 0) {
+        for (size_t i = 0; rc == 0 && i < e->done_count; i++)
+            rc = outbox_change_done(agent->ob, e->done[i], &err);
+        if (rc == 0)
+            rc = outbox_commit(agent->ob, &err);
+        else
+            outbox_rollback(agent->ob);
+    }
+    if (rc != 0)
+        sb_log_err("documents: exported, and not marked so", &err);
+    e->done_count = 0;
+}
+
 static void leave_loop(struct agent *agent)
 {
     if (agent->export.fd >= 0)
@@ -59,7 +90,7 @@ int agent_export_use(struct agent *agent, struct hooks *hooks, struct sb_err *er
 {
     agent_export_close(agent);
     agent->export = (struct agent_export){.hooks = hooks, .fd = -1};
-    return set_target(agent, err);
+    return agent_export_attach(agent, err);
 }
 
 void agent_export_close(struct agent *agent)
@@ -69,31 +100,28 @@ void agent_export_close(struct agent *agent)
     leave_loop(agent);
     hooks_free(agent->export.hooks); /* a change whose child did not end stays due */
     agent->export.hooks = NULL;
+    if (agent->ob != NULL)
+        mark_all(agent);
 }
 
 /* ---- the child's end ---- */
 
-/* A change that stays due is dealt with again after the next start; nothing is lost by it. */
 static void mark_done(struct agent *agent)
 {
-    struct sb_err err;
-    int rc;
+    struct agent_export *e = &agent->export;
 
-    if (agent->export.n == 0)
-        return;
-    rc = outbox_begin(agent->ob, &err);
-    if (rc == 0) {
-        rc = outbox_change_done(agent->ob, agent->export.n, &err);
-        if (rc == 0)
-            rc = outbox_commit(agent->ob, &err);
-        else
-            outbox_rollback(agent->ob);
-    }
-    if (rc != 0)
-        sb_log_err("documents: a change stays due", &err);
-    agent->export.n = 0;
+    if (e->n > 0)
+        e->after = e->n;
+    else if (e->n < 0)
+        e->below = e->n;
+    if (e->n != 0)
+        e->done[e->done_count++] = e->n;
+    e->n = 0;
+    if (e->done_count == AGENT_EXPORTED_MAX)
+        mark_all(agent);
 }
 
+/* The change at hand stays the next one. */
 static void pause_writing(struct agent *agent, struct sb_now now)
 {
     struct agent_export *e = &agent->export;
@@ -193,10 +221,13 @@ static void take_next(struct agent *agent, struct sb_now now)
     struct outbox_change change;
     struct sb_err err;
     bool found = false;
-    int rc = outbox_change_next(agent->ob, &change, &found, &err);
+    int rc = outbox_change_next(agent->ob, agent->export.after, agent->export.below, &change,
+                                &found, &err);
 
-    if (rc == 0 && !found)
+    if (rc == 0 && !found) {
+        mark_all(agent);
         return;
+    }
     if (rc == 0) {
         agent->export.n = change.n;
         rc = start_child(agent, &change.name, now, &err);

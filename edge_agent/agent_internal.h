@@ -36,8 +36,8 @@ struct agent_wait {
     /* WAIT_SETTLED */
     struct enqueue_receipt receipt;
     char stream[SB_STREAM_MAX + 1];
-    /* WAIT_FLUSH: figures at its start. WAIT_SYNC: pending at its start, answered since. */
-    uint64_t pending, good, bad;
+    /* WAIT_FLUSH: figures at its start. WAIT_SYNC: answered since; undecided ones are conflicts */
+    uint64_t pending, good, bad, undecided;
     /* WAIT_SYNC: whose, "" = all */
     char user[SB_NAME_MAX + 1], table[SB_NAME_MAX + 1];
     struct edge_synced synced;
@@ -49,23 +49,27 @@ struct agent_wait {
 
 /* The scheduler's round. */
 struct agent_round {
-    bool in_core;       /* the core has not called back yet */
-    bool again;         /* and has to be asked once more then */
-    bool active;        /* the scheduler waits for its end */
-    uint64_t pending;   /* operations at its start */
-    uint64_t good, bad; /* answered since */
+    bool in_core;     /* the core has not called back yet */
+    bool again;       /* and has to be asked once more then */
+    bool active;      /* the scheduler waits for its end */
+    uint64_t pending; /* operations at its start; answered since: */
+    uint64_t good, bad, undecided;
     struct edge_synced synced;
     struct sb_err err;
 };
 
 /* Files and the command of changed documents. */
+#define AGENT_EXPORTED_MAX 64 /* changes dealt with and not marked so yet */
 struct agent_export {
-    struct hooks *hooks; /* NULL = neither is configured */
-    int64_t n;           /* the change at hand, 0 = none */
-    int fd;              /* in the loop, -1 = none */
-    bool ended;          /* the loop says so */
-    int64_t again_ms;    /* nothing is written before */
-    int64_t pause_ms;    /* in force, 0 = none */
+    struct hooks *hooks;  /* NULL = neither is configured */
+    int64_t n;            /* the change at hand, 0 = none */
+    int64_t after, below; /* those that were dealt with (outbox_change_next) */
+    int64_t done[AGENT_EXPORTED_MAX];
+    size_t done_count;
+    int fd;           /* in the loop, -1 = none */
+    bool ended;       /* the loop says so */
+    int64_t again_ms; /* nothing is written before */
+    int64_t pause_ms; /* in force, 0 = none */
 };
 
 struct agent {
@@ -125,7 +129,8 @@ void agent_sync_configure(struct agent *agent, struct sb_now now); /* another in
 void agent_sync_turn(struct agent *agent, struct sb_now now);
 int64_t agent_sync_deadline(const struct agent *agent);
 void agent_sync_stop(struct agent *agent, struct sb_now now);
-void agent_sync_settled(struct agent *agent, const char *stream, uint64_t count, bool good);
+void agent_sync_settled(struct agent *agent, const char *stream, uint64_t count,
+                        enum sb_result result);
 void agent_sync_call(struct agent *agent, const struct sb_control_call *call,
                      struct sb_span object);
 void agent_sync_check(struct agent_wait *wait, struct sb_now now); /* answers it when it is over */

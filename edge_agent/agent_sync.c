@@ -107,18 +107,21 @@ static bool round_is_over(const struct agent *agent)
     const struct agent_round *round = &agent->round;
 
     return !round->in_core && !round->again &&
-           (round->good + round->bad >= round->pending || pending_of(agent, "", "", true) == 0);
+           (round->good + round->bad + round->undecided >= round->pending ||
+            pending_of(agent, "", "", true) == 0);
 }
 
 static void log_round(const struct agent *agent, const char *what)
 {
     const struct agent_round *round = &agent->round;
+    uint64_t left = pending_of(agent, "", "", false);
 
-    log_info("%s: total=%llu synced=%llu failed=%llu pulled=%llu taken=%llu left=%llu", what,
-             (unsigned long long)round->pending, (unsigned long long)round->good,
-             (unsigned long long)round->bad, (unsigned long long)round->synced.changes,
-             (unsigned long long)round->synced.taken,
-             (unsigned long long)pending_of(agent, "", "", false));
+    log_info(
+        "%s: total=%llu synced=%llu failed=%llu undecided=%llu left=%llu pulled=%llu taken=%llu",
+        what, (unsigned long long)(round->good + round->bad + round->undecided + left),
+        (unsigned long long)round->good, (unsigned long long)round->bad,
+        (unsigned long long)round->undecided, (unsigned long long)left,
+        (unsigned long long)round->synced.changes, (unsigned long long)round->synced.taken);
     if (round->err.code != SB_OK)
         sb_log_err("sync", &round->err);
 }
@@ -234,19 +237,42 @@ void agent_sync_stop(struct agent *agent, struct sb_now now)
 
 /* ---- sync: for a caller ---- */
 
-void agent_sync_settled(struct agent *agent, const char *stream, uint64_t count, bool good)
+/* What became of operations: one that lost against another is no failure, it is a conflict, or goes
+ * merged as another one. */
+static void count_answered(enum sb_result result, uint64_t count, uint64_t *good, uint64_t *bad,
+                           uint64_t *undecided)
 {
+    switch (result) {
+    case SB_RESULT_STORED:
+    case SB_RESULT_DUPLICATE:
+        *good += count;
+        break;
+    case SB_RESULT_REJECTED:
+        *bad += count;
+        break;
+    case SB_RESULT_CONFLICT:
+        *undecided += count;
+        break;
+    case SB_RESULT_RETRY:
+        break;
+    }
+}
+
+void agent_sync_settled(struct agent *agent, const char *stream, uint64_t count,
+                        enum sb_result result)
+{
+    struct agent_round *round = &agent->round;
     struct sb_stream which;
 
     if (sb_stream_parse(sb_span_of(stream), &which, NULL) != 0 || !is_synced(which.class))
         return;
-    if (agent->round.active)
-        *(good ? &agent->round.good : &agent->round.bad) += count;
+    if (round->active)
+        count_answered(result, count, &round->good, &round->bad, &round->undecided);
     for (int i = 0; i < AGENT_WAITS_MAX; i++) {
         struct agent_wait *wait = &agent->waits[i];
 
         if (wait->used && wait->kind == WAIT_SYNC && is_meant(wait->user, wait->table, &which))
-            *(good ? &wait->good : &wait->bad) += count;
+            count_answered(result, count, &wait->good, &wait->bad, &wait->undecided);
     }
 }
 
@@ -290,7 +316,7 @@ static void answer_sync(struct agent *agent, const struct agent_wait *wait)
         find_cause(agent, wait, &cause);
     sb_put_open(&json, NULL, '{');
     sb_put_bool(&json, "success", good);
-    sb_put_u64(&json, "total", wait->pending);
+    sb_put_u64(&json, "total", wait->good + wait->bad + wait->undecided + left);
     sb_put_u64(&json, "synced", wait->good);
     sb_put_u64(&json, "failed", wait->bad);
     sb_put_u64(&json, "remaining", left);
@@ -415,7 +441,6 @@ void agent_sync_call(struct agent *agent, const struct sb_control_call *call, st
     memcpy(wait->user, user, sizeof(user));
     memcpy(wait->table, table, sizeof(table));
     hurry(agent, now);
-    wait->pending = pending_of(agent, user, table, false);
     wait->in_core = true;
     if (edge_sync(agent->edge, or_all(user), or_all(table), timeout_ms, now, sync_returned, wait,
                   &err) != 0) {

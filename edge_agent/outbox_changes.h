@@ -7,12 +7,14 @@
  * still due. The database notes them by itself (triggers), each document once. */
 
 struct outbox_change {
-    int64_t n; /* another one after each change of the document */
+    int64_t n; /* another one after each change of the document; negative: see below */
     struct document_name name;
 };
-/* The oldest; *found is false where there is none. */
-int outbox_change_next(struct outbox *ob, struct outbox_change *change, bool *found,
-                       struct sb_err *err);
+/* The oldest change above `after`, or else, of those that another folder made due, the next one
+ * below `below` (their numbers are negative and go down). 0, 0: from the beginning. *found is false
+ * where there is neither. */
+int outbox_change_next(struct outbox *ob, int64_t after, int64_t below,
+                       struct outbox_change *change, bool *found, struct sb_err *err);
 /* That change has been dealt with; a later one of the same document stays due. In a transaction. */
 int outbox_change_done(struct outbox *ob, int64_t n, struct sb_err *err);
 

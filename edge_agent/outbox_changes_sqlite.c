@@ -9,8 +9,8 @@
 
 #define META_TARGET "hooks_target"
 
-int outbox_change_next(struct outbox *ob, struct outbox_change *change, bool *found,
-                       struct sb_err *err)
+int outbox_change_next(struct outbox *ob, int64_t after, int64_t below,
+                       struct outbox_change *change, bool *found, struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_CHANGE_NEXT, err);
     int rc;
@@ -19,6 +19,8 @@ int outbox_change_next(struct outbox *ob, struct outbox_change *change, bool *fo
     *change = (struct outbox_change){0};
     if (stmt == NULL)
         return -(int)SB_EIO;
+    sqlite3_bind_int64(stmt, 1, after);
+    sqlite3_bind_int64(stmt, 2, below);
     rc = outbox_step(ob, stmt, "outbox: changes", err);
     if (rc == 1) {
         *found = true;
@@ -89,10 +91,10 @@ int outbox_changes_target(struct outbox *ob, const char *folder, bool command, s
         sb_buf_add_str(&target, command ? "command" : "");
     rc = target_get(ob, &before, err);
     if (rc == 0 && strcmp(before.data, target.data) != 0) {
-        if (folder[0] != '\0')
-            rc = run_plain(ob, Q_CHANGES_ALL, err);
-        else if (before.len == 0)
+        if (folder[0] != '\0' || before.len == 0)
             rc = run_plain(ob, Q_CHANGES_NONE, err);
+        if (rc == 0 && folder[0] != '\0')
+            rc = run_plain(ob, Q_CHANGES_ALL, err);
         if (rc == 0)
             rc = target_set(ob, target.data, err);
     }

@@ -80,11 +80,12 @@
     X(Q_CURSOR_SET, "INSERT INTO cursors(source, offset, hash) VALUES(?1, ?2, ?3)"                 \
                     " ON CONFLICT(source) DO UPDATE SET offset = excluded.offset,"                 \
                     " hash = excluded.hash")                                                       \
-    X(Q_CHANGE_NEXT, "SELECT n, user, tbl, id FROM document_changes ORDER BY n LIMIT 1")           \
+    X(Q_CHANGE_NEXT, "SELECT n, user, tbl, id FROM (SELECT * FROM document_changes WHERE n > ?1"   \
+                     " ORDER BY n LIMIT 1) UNION ALL SELECT n, user, tbl, id FROM (SELECT *"       \
+                     " FROM document_changes WHERE n < ?2 ORDER BY n DESC LIMIT 1) LIMIT 1")       \
     X(Q_CHANGE_DONE, "DELETE FROM document_changes WHERE n = ?1")                                  \
-    X(Q_CHANGES_ALL, "INSERT INTO document_changes(user, tbl, id)"                                 \
-                     " SELECT user, tbl, id FROM documents WHERE doc IS NOT NULL"                  \
-                     " ON CONFLICT(user, tbl, id) DO NOTHING")                                     \
+    X(Q_CHANGES_ALL, "INSERT INTO document_changes(n, user, tbl, id)"                              \
+                     " SELECT -d, user, tbl, id FROM documents WHERE doc IS NOT NULL")             \
     X(Q_CHANGES_NONE, "DELETE FROM document_changes")                                              \
     X(Q_COUNT_DEAD, "SELECT count(*) FROM dead")                                                   \
     X(Q_COUNT_CONFLICTS, "SELECT count(*) FROM open_conflicts WHERE resolved_us = 0")              \

@@ -37,12 +37,17 @@ static void done(int64_t n)
     kit_commit();
 }
 
-static bool next(void)
+static bool next_from(int64_t after, int64_t below)
 {
     bool found;
 
-    assert_int_equal(outbox_change_next(kit_ob, &change, &found, &kit_err), 0);
+    assert_int_equal(outbox_change_next(kit_ob, after, below, &change, &found, &kit_err), 0);
     return found;
+}
+
+static bool next(void)
+{
+    return next_from(0, 0);
 }
 
 /* The ids that are due, in their order; none is due afterwards. */
@@ -122,8 +127,8 @@ static void another_folder_makes_all_due(void **state)
     target("/x", false);
     assert_due("");
     set("a", NULL);
-    target("/y", false);
-    assert_due("a b ");
+    target("/y", false); /* it never had a file there */
+    assert_due("b ");
     target("", true); /* from now on the command alone: what is due stays */
     set("a", "{}");
     target("", true);
@@ -143,6 +148,45 @@ static void a_command_alone_starts_from_now(void **state)
     assert_due("a ");
 }
 
+static void what_changes_meanwhile_goes_before_the_rest_of_another_folder(void **state)
+{
+    (void)state;
+    set("a", "{}");
+    set("b", "{}");
+    set("c", "{}");
+    target("/x", false);
+    set("c", "{\"v\":1}");
+    set("d", "{}");
+    assert_due("c d a b ");
+}
+
+static void those_dealt_with_may_be_marked_later(void **state)
+{
+    int64_t bulk, n;
+
+    (void)state;
+    set("a", "{}");
+    set("b", "{}");
+    target("/x", false);
+    set("c", "{}");
+    set("d", "{}");
+    assert_true(next());
+    assert_string_equal(change.name.id, "c");
+    n = change.n;
+    assert_true(next_from(n, 0));
+    assert_string_equal(change.name.id, "d");
+    n = change.n;
+    assert_true(next_from(n, 0));
+    assert_string_equal(change.name.id, "a");
+    bulk = change.n;
+    set("a", "{\"v\":1}"); /* again, meanwhile */
+    assert_true(next_from(n, bulk));
+    assert_string_equal(change.name.id, "a");
+    assert_true(next_from(change.n, bulk));
+    assert_string_equal(change.name.id, "b");
+    assert_false(next_from(change.n > 0 ? change.n : n + 1, change.n));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +195,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_change_meanwhile_stays_due, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(a_forgotten_document_is_due, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(another_folder_makes_all_due, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(
+            what_changes_meanwhile_goes_before_the_rest_of_another_folder, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(those_dealt_with_may_be_marked_later, kit_setup,
+                                        kit_teardown),
         cmocka_unit_test_setup_teardown(a_command_alone_starts_from_now, kit_setup, kit_teardown),
     };
 
