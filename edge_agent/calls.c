@@ -408,7 +408,7 @@ static int note_name(void *ctx, const struct document_name *name, const struct o
 static int put_again(const struct calls *c, const struct document_name *name, struct sb_now now,
                      uint64_t *queued, struct sb_err *err)
 {
-    struct enqueue_receipt receipt;
+    struct enqueue_receipt receipt = {0};
     struct outbox_document doc;
     int rc = outbox_document_get(c->ob, name, &doc, err);
 

@@ -5,7 +5,7 @@
  *     │             ▼
  *     └──none left─ reads: stale documents of which nothing is pending, several at a time
  *
- * A failure of any kind ends it for now; it begins anew after a delay that doubles. */
+ * A failure of any kind ends it; it begins anew after a delay that doubles. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -778,7 +778,7 @@ static void tell(struct edge *edge, struct sb_now now)
     if (outbox_next_telling(edge->ob, edge->tell_after, &telling, &found, &err) < 0) {
         edge_note_error(edge, &err);
         edge->tell_due = false;
-    } else if (!found) { /* those that were refused for now are tried again later */
+    } else if (!found) { /* those that were refused are tried again with the next round */
         edge->tell_due = edge->tell_after[0] != '\0';
         edge->tell_after[0] = '\0';
         edge->tell_not_before_ms = now.mono_ms + edge->config.pacer.retry_min_ms;

@@ -187,10 +187,10 @@ void vault_free(struct vault *vault)
 
 int vault_reload(struct vault *vault, const struct vault_config *config, struct sb_err *err)
 {
-    struct vault *next, old = *vault;
+    struct vault *next = NULL, old = *vault;
     int rc = vault_new(config, &next, err);
 
-    if (rc < 0)
+    if (next == NULL)
         return rc;
     *vault = *next;
     *next = old;

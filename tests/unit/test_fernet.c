@@ -519,9 +519,10 @@ static void read_iv(struct sb_span vector, unsigned char iv[SB_FERNET_IV_BYTES])
     assert_true(sb_json_get(vector, "iv", &list));
     sb_json_iter_init(&iter, list);
     while (sb_json_next_element(&iter, &element)) {
-        uint64_t byte;
+        uint64_t byte = 0;
 
-        assert_true(n < SB_FERNET_IV_BYTES && sb_json_u64(element, &byte));
+        assert_true(n < SB_FERNET_IV_BYTES);
+        assert_true(sb_json_u64(element, &byte));
         iv[n++] = (unsigned char)byte;
     }
     assert_int_equal(n, SB_FERNET_IV_BYTES);

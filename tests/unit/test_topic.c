@@ -11,7 +11,8 @@
 
 #include "common/topic.h"
 
-#define NAME_64 "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
+#define NAME_64        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
+#define ADMIN_TOO_LONG "sb/v1/admin/_op-" NAME_64 "/req"
 #define TOPIC_OF_65                                                                                \
     "sb/v1/up/09/0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-x/sensors"
 #define STREAM_OF_65 "settings/0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-x"
@@ -78,7 +79,7 @@ static void an_operator_has_a_topic_of_its_own(void **state)
         "sb/v1/admin/_op-a b/req",
         "sb/v1/admin//req",
         "sb/v1/up/09/edge-001/ctl",
-        "sb/v1/admin/_op-" NAME_64 "/req",
+        ADMIN_TOO_LONG,
     };
     char name[SB_NAME_MAX + 1], topic[SB_TOPIC_MAX];
 
