@@ -3,6 +3,7 @@
 
 #include "cloud_ingest/ingest.h"
 #include "common/link.h"
+#include "common/policy.h"
 #include "common/rng.h"
 #include "edge_agent/edge.h"
 #include "sim_db.h"
@@ -60,7 +61,12 @@
     X(F_WRITER, "writer")         /* another client writes the settings */                         \
     X(F_READ, "read")             /* somebody reads the settings from the cloud */                 \
     X(F_BINDING, "binding")       /* the device loses its binding, or gets it back */              \
-    X(F_CLOCK, "clock")           /* a device's wall clock is set, or it boots again */
+    X(F_CLOCK, "clock")           /* a device's wall clock is set, or it boots again */            \
+    X(F_RESTART, "restart")       /* an ingest is stopped and started: another boot */             \
+    X(F_DELETE, "delete")         /* share of deletions among the edits */                         \
+    X(F_TOMBS, "tombs")           /* the cloud removes all tombstones */                           \
+    X(F_FORGET, "forget")         /* the cloud removes old versions */                             \
+    X(F_OPERATOR, "operator")     /* an operator decides a conflict */
 
 #define SIM_FAULT_ENUM(id, name) id,
 enum fault { SIM_FAULTS(SIM_FAULT_ENUM) F_COUNT };
@@ -73,9 +79,19 @@ struct mix {
     double p[F_COUNT];
     enum twin twin;
     bool documents; /* settings through the real base rules, policy manual; else local */
+    /* the second family of runs (sim_docs.h): devices > 0 */
+    unsigned devices, docs, users; /* docs 0: 2; users 0: 1 */
+    enum sb_policy policy;         /* none: merge */
+    bool encrypted;
+    bool reader;   /* the last device never edits */
+    bool skew;     /* clocks that are off by up to years, from the start */
+    unsigned runs; /* runs are that many times as long; 0: 1 */
+    bool order;    /* two devices in either order end the same */
 };
 extern const struct mix sim_mixes[];
 extern const size_t sim_mix_count;
+extern const struct mix sim_docs_mixes[];
+extern const size_t sim_docs_mix_count;
 const struct mix *sim_mix_find(const char *name);
 
 /* ---- a process ---- */
@@ -107,6 +123,7 @@ struct entry {
 };
 
 struct disk {
+    const char *device; /* whose it is */
     struct sim_db *db;
     struct entry *log;
     size_t count;
@@ -133,6 +150,7 @@ struct sim_edge {
     struct sb_link_event *acks; /* PUBACKs on their way */
     size_t ack_count;
     uint32_t tokens;
+    struct documents_codec codec;
     bool drop_due;                    /* the core asked for the end of the connection */
     int64_t wall_off_us, mono_off_ms; /* of its clocks against the world's */
     unsigned boots;                   /* of its kernel */
@@ -205,11 +223,14 @@ bool sim_cloud_waiting(struct world *world);
 bool sim_cloud_connected(const struct world *world); /* any */
 void sim_cloud_connect(struct world *world, bool connected);
 void sim_cloud_retention(struct world *world);
+void sim_cloud_purge_tombstones(struct world *world);
 void sim_cloud_bind(struct world *world, bool bound);
 uint64_t sim_cloud_branched(struct world *world);
 struct base sim_base_copy(const struct base *base);
 void sim_base_free(struct base *base);
 bool sim_base_dropped(const struct base *base, uint64_t payload);
+/* Settings and two tables, all with that policy. */
+const struct tables *sim_tables(enum sb_policy policy);
 void sim_templates_make(void); /* once per process */
 void sim_templates_free(void);
 
@@ -257,6 +278,15 @@ enum violation {
     V_CLOUD_AUDIT,
     V_DOCUMENT,
     V_BROKEN, /* a call that cannot fail failed */
+    V_DIVERGE,
+    V_VANISHED,
+    V_REVERT,
+    V_SELFCONFLICT,
+    V_GAP,
+    V_TWICE,
+    V_ORDERDEP,
+    V_CURSOR,
+    V_UNTOLD,
     V_COUNT
 };
 const char *sim_violation_name(enum violation violation);
@@ -295,6 +325,8 @@ struct world {
     uint64_t notes[NOTE_COUNT];
     uint64_t new_epochs, restored, batches; /* of processes that are gone, too */
     uint64_t violations[V_COUNT];
+    struct book *book; /* of the second family */
+    struct vault *vault;
 };
 
 double sim_chance_of(const struct world *world, enum fault fault);
@@ -324,6 +356,8 @@ void sim_pass(struct world *world, int64_t ms);
 /* Runs one seed. The caller gives mix, seed and tracing; the results are in the world until
  * sim_world_free. */
 void sim_run(struct world *world);
+void sim_begin(struct world *world); /* its first part */
+void sim_look(struct world *world);
 bool sim_failed(const struct world *world);
 void sim_world_free(struct world *world);
 

@@ -74,7 +74,7 @@ static bool first_of(const struct world *world, size_t i)
 
 void sim_net_put(struct world *world, const struct sb_link_message *message)
 {
-    if (strstr(message->topic, "/up/") != NULL) {
+    if (strstr(message->topic, "/up/") != NULL || strstr(message->topic, "/req") != NULL) {
         put_to(world, NULL, message);
         return;
     }
@@ -130,6 +130,7 @@ static void deliver(struct world *world, const struct letter *letter)
             sim_edge_tick(edge);
     }
     sb_link_event_fini(&event);
+    sim_look(world);
 }
 
 /* Takes letter i out; the caller ends it. */

@@ -5,7 +5,7 @@
 
 #include "cloud_ingest/store_read.h"
 #include "common/check.h"
-#include "sim.h"
+#include "sim_docs.h"
 
 #define RECORD_BYTES 200 /* taken of a document until `fix` */
 
@@ -20,6 +20,7 @@ static const char wide_text[] =
 
 static struct mapping_set *narrow, *wide;
 static struct sim_db *template;
+static struct tables *tables[SB_POLICY_MANUAL + 1]; /* by policy */
 
 static struct mapping_set *mappings_of(const char *text)
 {
@@ -41,21 +42,44 @@ static int open_store(const struct sim_db *db, const struct mapping_set *mapping
     return store_open(sim_db_uri(db), &options, store, err);
 }
 
+const struct tables *sim_tables(enum sb_policy policy)
+{
+    return tables[policy];
+}
+
+static void make_tables(void)
+{
+    static const char *const names[] = {SB_TABLE_SETTINGS, SIM_TABLE_A, SIM_TABLE_B};
+
+    for (int policy = SB_POLICY_MERGE; policy <= SB_POLICY_MANUAL; policy++) {
+        tables[policy] = tables_new();
+        for (int i = 0; i < 3; i++)
+            SB_CHECK(tables_declare(tables[policy], names[i], (enum sb_policy)policy, NULL) == 0);
+    }
+}
+
 void sim_templates_make(void)
 {
     struct store *store;
 
+    make_tables();
     narrow = mappings_of(narrow_text);
     wide = mappings_of(wide_text);
     template = sim_db_new();
     SB_CHECK(open_store(template, narrow, &store, NULL) == 0);
     SB_CHECK(store_grant(store, SIM_DEVICE, SIM_USER, 0, NULL) == 0);
     SB_CHECK(store_grant(store, SIM_WRITER, SIM_USER, 0, NULL) == 0);
+    for (size_t i = 0; i < SIM_EDGES; i++)
+        for (size_t user = 0; user < DOCS_USERS; user++)
+            if (i > 0 || user > 0)
+                SB_CHECK(store_grant(store, sim_docs_device(i), sim_docs_user(user), 0, NULL) == 0);
     store_close(store);
 }
 
 void sim_templates_free(void)
 {
+    for (int policy = SB_POLICY_MERGE; policy <= SB_POLICY_MANUAL; policy++)
+        tables_free(tables[policy]);
     sim_db_free(template);
     mapping_set_free(narrow);
     mapping_set_free(wide);
@@ -131,10 +155,10 @@ static uint64_t payload_of(const struct sb_batch *batch, size_t i)
 
     if (batch->form == SB_FORM_ROWS)
         value = batch->cells[record->first_cell + 1].text;
-    else if (sb_json_get(record->text, "settings", &document))
-        sb_json_get(document, "v", &value);
-    else
+    else if (!sb_json_get(record->text, "settings", &document))
         sb_json_get(record->text, "payload", &value);
+    else if (sb_json_type_of(document) == SB_JSON_OBJECT) /* it may be encrypted */
+        sb_json_get(document, "v", &value);
     return value.len > 0 && sb_json_u64(value, &payload) ? payload : 0;
 }
 
@@ -142,7 +166,7 @@ static int fault(void *ctx, const struct sb_batch *batch)
 {
     struct world *world = ctx;
 
-    for (size_t i = 0; i < batch->record_count && !world->quiet; i++)
+    for (size_t i = 0; i < batch->record_count && !world->quiet && world->mix->devices == 0; i++)
         if (sim_marks(world, payload_of(batch, i)) & MARK_POISON)
             return SB_EINTERNAL;
     if (sim_chance(world, F_BUSY))
@@ -303,6 +327,7 @@ void sim_cloud_flush(struct world *world)
 {
     for (unsigned i = 0; i < world->cloud.count; i++)
         flush_one(world, &world->cloud.ingests[i]);
+    sim_look(world);
 }
 
 bool sim_cloud_connected(const struct world *world)
@@ -358,6 +383,24 @@ void sim_cloud_bind(struct world *world, bool bound)
         store_ungrant(store, SIM_DEVICE, SIM_USER, &err); /* a restored database may have none */
     store_close(store);
     sim_say(world, "binding %s", bound ? "granted" : "taken away");
+}
+
+/* ---- tombstones ---- */
+
+void sim_cloud_purge_tombstones(struct world *world)
+{
+    const struct store_options options = {.mode = STORE_ADMIN, .volatile_ok = true};
+    struct store *store;
+    struct sb_err err;
+    int gone = 0;
+
+    sim_must(world, store_open(sim_db_uri(world->cloud.base.db), &options, &store, &err), &err,
+             "store_open");
+    sim_must(world, store_begin(store, &err), &err, "begin");
+    sim_must(world, store_tombstones_purge(store, INT64_MAX, 100, &gone, &err), &err, "purge");
+    sim_must(world, store_commit(store, &err), &err, "commit");
+    store_close(store);
+    sim_say(world, "CLOUD purges %d tombstones", gone);
 }
 
 /* ---- retention ---- */

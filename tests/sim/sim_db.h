@@ -17,6 +17,8 @@ struct sim_db *sim_db_copy(const struct sim_db *from);
 void sim_db_overwrite(struct sim_db *to, const struct sim_db *from);
 void sim_db_free(struct sim_db *db);
 const char *sim_db_uri(const struct sim_db *db);
+/* No two of a process have the same. */
+uint64_t sim_db_number(const struct sim_db *db);
 
 /* Every COMMIT of the handle asks the fuse and becomes a ROLLBACK when that says no. */
 void sim_db_guard_outbox(struct outbox *ob, struct fuse *fuse);

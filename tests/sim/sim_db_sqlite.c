@@ -1,4 +1,4 @@
-#include "sim_db.h"
+#include "sim_db_sqlite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,19 @@
 #include "edge_agent/outbox_sqlite.h"
 #include "sim.h"
 
+#define QUERIES_MAX 32
+
 struct sim_db {
     sqlite3 *keeper; /* holds the database while nobody has it open */
     char uri[64];
+    unsigned number;
+    struct queries *queries;
+};
+
+struct queries {
+    const char *sql[QUERIES_MAX];
+    sqlite3_stmt *stmt[QUERIES_MAX];
+    size_t count;
 };
 
 /* ---- databases and copies ---- */
@@ -21,7 +31,9 @@ struct sim_db *sim_db_new(void)
     static unsigned made;
     struct sim_db *db = sb_xcalloc(1, sizeof(*db));
 
-    snprintf(db->uri, sizeof(db->uri), "file:/sim%u?vfs=memdb", ++made);
+    db->number = ++made;
+    snprintf(db->uri, sizeof(db->uri), "file:/sim%u?vfs=memdb", db->number);
+    db->queries = sb_xcalloc(1, sizeof(*db->queries));
     SB_CHECK(sqlite3_open_v2(db->uri, &db->keeper,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI,
                              NULL) == SQLITE_OK);
@@ -49,13 +61,21 @@ void sim_db_free(struct sim_db *db)
 {
     if (db == NULL)
         return;
+    for (size_t i = 0; i < db->queries->count; i++)
+        sqlite3_finalize(db->queries->stmt[i]);
     SB_CHECK(sqlite3_close(db->keeper) == SQLITE_OK);
+    free(db->queries);
     free(db);
 }
 
 const char *sim_db_uri(const struct sim_db *db)
 {
     return db->uri;
+}
+
+uint64_t sim_db_number(const struct sim_db *db)
+{
+    return db->number;
 }
 
 /* ---- commits that do not take place ---- */
@@ -76,6 +96,32 @@ void sim_db_guard_store(struct store *store, struct fuse *fuse)
 }
 
 /* ---- looking inside ---- */
+
+sqlite3_stmt *sim_db_query(const struct sim_db *db, const char *sql)
+{
+    struct queries *q = db->queries;
+    size_t i = 0;
+
+    while (i < q->count && q->sql[i] != sql)
+        i++;
+    if (i < q->count)
+        return q->stmt[i];
+    SB_CHECK(q->count < QUERIES_MAX);
+    if (sqlite3_prepare_v3(db->keeper, sql, -1, SQLITE_PREPARE_PERSISTENT, &q->stmt[i], NULL) !=
+        SQLITE_OK) {
+        fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db->keeper));
+        abort();
+    }
+    q->sql[i] = sql;
+    q->count++;
+    return q->stmt[i];
+}
+
+void sim_db_done(sqlite3_stmt *stmt)
+{
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+}
 
 static sqlite3_stmt *prepare(const struct sim_db *db, const char *sql)
 {

@@ -5,7 +5,7 @@
 
 #include "common/check.h"
 #include "edge_agent/enqueue.h"
-#include "sim.h"
+#include "sim_docs.h"
 
 const char *sim_kind_stream(enum kind kind)
 {
@@ -26,7 +26,7 @@ const char *sim_kind_stream(enum kind kind)
 
 struct disk sim_disk_copy(const struct disk *disk)
 {
-    struct disk copy = {.db = sim_db_copy(disk->db), .count = disk->count};
+    struct disk copy = {.device = disk->device, .db = sim_db_copy(disk->db), .count = disk->count};
 
     copy.log = sb_xcalloc(disk->count + 1, sizeof(*copy.log));
     if (disk->count > 0)
@@ -163,6 +163,7 @@ static void open_outbox(struct sim_edge *edge, struct outbox **ob)
 
 static void start(struct sim_edge *edge)
 {
+    static const uint64_t limits[] = {1, 2, 100};
     const struct edge_config config = {
         .device = edge->device,
         .device_boot = "",
@@ -178,9 +179,12 @@ static void start(struct sim_edge *edge)
         .purge_interval_ms = 60000,
         .puback_timeout_ms = 20000,
         .hello_bytes = edge->world->hello_bytes,
+        .pull_limit = limits[sim_below(edge->world, 3)],
+        .codec = edge->world->mix->encrypted ? &edge->codec : NULL,
     };
     struct sb_err err;
 
+    sim_docs_codec(edge->world, &edge->codec);
     edge->fuse = (struct fuse){.left = -1, .rng = &edge->world->rng};
     open_outbox(edge, &edge->ob);
     open_outbox(edge, &edge->other);
@@ -212,6 +216,7 @@ struct sim_edge *sim_edge_new(struct world *world, char name, const char *device
     edge->name = name;
     edge->device = device;
     edge->disk = disk;
+    edge->disk.device = device;
     edge->link = (struct sb_link){publish, drop};
     sb_rng_seed(&edge->rng, sb_rng_u64(&world->rng));
     start(edge);
@@ -317,6 +322,7 @@ void sim_edge_tick(struct sim_edge *edge)
     if (edge->drop_due)
         sim_edge_disconnect(edge);
     edge->drop_due = false;
+    sim_look(edge->world);
 }
 
 uint64_t sim_edge_pending(struct sim_edge *edge)

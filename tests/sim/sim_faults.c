@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "sim_docs.h"
 
 /* ---- a process that ends between two effects ---- */
 
@@ -42,10 +42,16 @@ static void roll_back(struct world *world, struct sim_edge **edge, size_t i)
     const char *device = (*edge)->device;
     char name = (*edge)->name;
 
+    if (strcmp(disk.device, device) != 0) {
+        sim_disk_free(&disk);
+        return;
+    }
     sim_edge_free(*edge);
     *edge = sim_edge_new(world, name, device, disk);
     world->notes[NOTE_FORK]++;
     sim_say(world, "%c ROLLED BACK to %zu", name, i);
+    if (world->book != NULL)
+        sim_docs_rolled_back(*edge);
 }
 
 static void clone(struct world *world, const struct sim_edge *edge)
@@ -147,6 +153,18 @@ static void strike_cloud(struct world *world)
         sim_say(world, "MENDED");
         sim_cloud_restart(world, true);
     }
+    if (sim_chance(world, F_RESTART)) {
+        sim_say(world, "INGEST RESTART");
+        sim_cloud_restart(world, true);
+    }
+    if (sim_chance(world, F_TOMBS))
+        sim_cloud_purge_tombstones(world);
+    if (sim_chance(world, F_FORGET)) {
+        sim_say(world, "CLOUD FORGETS old versions");
+        sim_docs_forget(world);
+    }
+    if (sim_chance(world, F_OPERATOR))
+        sim_docs_operate(world);
     if (sim_chance(world, F_WRITER))
         sim_net_writer(world);
     if (sim_chance(world, F_BINDING)) {

@@ -11,11 +11,12 @@
 #include "sim_runs.h"
 
 static const char usage[] =
-    "usage: %s [--seeds N] [--first S] [--mix A,B] [--jobs J]\n"
+    "usage: %s [--versions] [--seeds N] [--first S] [--mix A,B] [--jobs J]\n"
     "       %s --seed S --mix M [--trace]\n"
-    "       %s --rules [--jobs J]         every rule off in turn (switched build)\n"
+    "       %s [--versions] --rules       every rule off in turn (switched build)\n"
     "       %s --list                     mixes and rules\n"
     "  --seeds N  N runs, seed S on mix number S modulo the mixes (default 1000)\n"
+    "  --versions the second family: documents of several devices\n"
     "  --long     fifty times as many (also with SB_LONG=1 in the environment)\n"
     "  --off R,Q  rules to switch off (switched build)\n"
     "  --tail L   lines of a failing seed's trace (default 80, 0 = all)\n";
@@ -23,7 +24,7 @@ static const char usage[] =
 struct options {
     struct runs runs;
     long seed; /* -1: many */
-    bool trace, rules, list, longer;
+    bool trace, rules, list, longer, versions;
     long tail;
 };
 
@@ -32,6 +33,9 @@ static void list_all(void)
     printf("mixes:");
     for (size_t i = 0; i < sim_mix_count; i++)
         printf(" %s", sim_mixes[i].name);
+    printf("\nwith --versions:");
+    for (size_t i = 0; i < sim_docs_mix_count; i++)
+        printf(" %s", sim_docs_mixes[i].name);
     printf("\nrules:");
     sim_rules_list();
     printf("\n");
@@ -78,16 +82,24 @@ enum {
     OPT_LIST,
     OPT_OFF,
     OPT_LONG,
+    OPT_VERSIONS,
     OPT_TAIL
 };
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, OPT_SEEDS}, {"first", required_argument, NULL, OPT_FIRST},
-    {"mix", required_argument, NULL, OPT_MIX},     {"jobs", required_argument, NULL, OPT_JOBS},
-    {"seed", required_argument, NULL, OPT_SEED},   {"trace", no_argument, NULL, OPT_TRACE},
-    {"rules", no_argument, NULL, OPT_RULES},       {"list", no_argument, NULL, OPT_LIST},
-    {"off", required_argument, NULL, OPT_OFF},     {"long", no_argument, NULL, OPT_LONG},
-    {"tail", required_argument, NULL, OPT_TAIL},   {NULL, 0, NULL, 0},
+    {"seeds", required_argument, NULL, OPT_SEEDS},
+    {"first", required_argument, NULL, OPT_FIRST},
+    {"mix", required_argument, NULL, OPT_MIX},
+    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"trace", no_argument, NULL, OPT_TRACE},
+    {"rules", no_argument, NULL, OPT_RULES},
+    {"list", no_argument, NULL, OPT_LIST},
+    {"off", required_argument, NULL, OPT_OFF},
+    {"long", no_argument, NULL, OPT_LONG},
+    {"tail", required_argument, NULL, OPT_TAIL},
+    {"versions", no_argument, NULL, OPT_VERSIONS},
+    {NULL, 0, NULL, 0},
 };
 
 static bool take_option(struct options *options, int option)
@@ -118,6 +130,9 @@ static bool take_option(struct options *options, int option)
         return true;
     case OPT_OFF:
         return parse_rules(optarg);
+    case OPT_VERSIONS:
+        options->versions = true;
+        return true;
     case OPT_LONG:
         options->longer = true;
         return true;
@@ -128,6 +143,16 @@ static bool take_option(struct options *options, int option)
     return false;
 }
 
+static void all_mixes(struct options *options)
+{
+    struct runs *runs = &options->runs;
+    const struct mix *mixes = options->versions ? sim_docs_mixes : sim_mixes;
+    size_t count = options->versions ? sim_docs_mix_count : sim_mix_count;
+
+    for (; runs->mix_count < count; runs->mix_count++)
+        runs->mixes[runs->mix_count] = &mixes[runs->mix_count];
+}
+
 static bool parse(int argc, char **argv, struct options *options)
 {
     int option;
@@ -135,11 +160,11 @@ static bool parse(int argc, char **argv, struct options *options)
     *options = (struct options){.seed = -1, .tail = 80, .longer = getenv("SB_LONG") != NULL};
     options->runs.seeds = 1000;
     options->runs.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    for (; options->runs.mix_count < sim_mix_count; options->runs.mix_count++)
-        options->runs.mixes[options->runs.mix_count] = &sim_mixes[options->runs.mix_count];
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
         if (!take_option(options, option))
             return false;
+    if (options->runs.mix_count == 0)
+        all_mixes(options);
     if (options->longer)
         options->runs.seeds *= 50;
     return optind == argc && (options->seed < 0 || options->runs.mix_count == 1);
@@ -162,7 +187,7 @@ int main(int argc, char **argv)
     if (options.list)
         list_all();
     else if (options.rules)
-        status = sim_rules_run(&options.runs);
+        status = sim_rules_run(&options.runs, options.versions);
     else if (options.seed >= 0)
         status = sim_show((uint64_t)options.seed, options.runs.mixes[0], options.trace ? 0 : -1);
     else

@@ -375,5 +375,8 @@ const struct mix *sim_mix_find(const char *name)
     for (size_t i = 0; i < sim_mix_count; i++)
         if (strcmp(sim_mixes[i].name, name) == 0)
             return &sim_mixes[i];
+    for (size_t i = 0; i < sim_docs_mix_count; i++)
+        if (strcmp(sim_docs_mixes[i].name, name) == 0)
+            return &sim_docs_mixes[i];
     return NULL;
 }

@@ -26,11 +26,13 @@ void sim_rules_list(void)
 
 /* Rules without which something breaks, mixes in which it does, and within how many
  * seeds that is noticed: some five times what it takes on average. */
-static const struct {
+struct rule_case {
     const char *rule;
     uint64_t seeds;
     const char *mixes[4];
-} cases[] = {
+};
+
+static const struct rule_case delivery[] = {
     {"op_known", 100, {"plain"}},
     {"one_flight", 300, {"plain"}},
     {"epoch_order", 1000, {"clone", "clone+shed", "rb+ret"}},
@@ -58,21 +60,48 @@ static const struct {
     {"hello_rate", 20, {"twin-alt"}},
 };
 
-static bool notice(const struct runs *given, size_t i)
+static const struct rule_case versions[] = {
+    {"tag", 200, {"v-restore", "v-enc_restore", "v-reader"}},
+    {"tag_chain", 400, {"v-restore", "v-reader"}},
+    {"base_own", 200, {"v-one_doc", "v-plain"}},
+    {"chain_break", 400, {"v-plain", "v-delete", "v-restore"}},
+    {"merge_last", 400, {"v-one_doc", "v-enc"}},
+    {"segments", 1000, {"v-latest_mixed", "v-r3", "v-restore"}},
+    {"absent_new", 400, {"v-restore", "v-restore_del", "v-tombs"}},
+    {"keep_hlc", 1000, {"v-order_lat_enc"}},
+    {"hlc_follows", 1000, {"v-order_latest", "v-order_lat_enc"}},
+    {"send_text", 1000, {"v-order_enc", "v-order_lat_enc"}},
+    {"pull_pending", 200, {"v-plain"}},
+    {"pull_resent", 400, {"v-restore", "v-r3"}},
+    {"pull_known", 400, {"v-plain", "v-late"}},
+    {"absent_as_of", 1000, {"v-r3d", "v-restore_del"}},
+    {"reread", 200, {"v-plain"}},
+    {"rewind", 400, {"v-restore", "v-reader"}},
+    {"loose", 2000, {"v-r2p", "v-r3d"}},
+    {"boot_drop", 400, {"v-restore", "v-late"}},
+    {"end_cursor", 1000, {"v-restore", "v-reader"}},
+    {"sweep", 2000, {"v-readerp", "v-mixed"}},
+    {"skip_conflicts", 400, {"v-restore", "v-reader"}},
+    {"null_value", 200, {"v-plain"}},
+    {"key_order", 400, {"v-order"}},
+    {"stamps", 400, {"v-order_latest"}},
+};
+
+static bool notice(const struct runs *given, const struct rule_case *one)
 {
     struct runs runs = *given;
     struct tally tallies[SIM_MIXES_MAX];
     uint64_t seeds = 0, failed = 0;
 
     runs.mix_count = 0;
-    for (int k = 0; k < 4 && cases[i].mixes[k] != NULL; k++)
-        runs.mixes[runs.mix_count++] = sim_mix_find(cases[i].mixes[k]);
-    runs.seeds = cases[i].seeds;
+    for (int k = 0; k < 4 && one->mixes[k] != NULL; k++)
+        runs.mixes[runs.mix_count++] = sim_mix_find(one->mixes[k]);
+    runs.seeds = one->seeds;
     runs.until_failure = true;
-    sim_rule_switch(cases[i].rule, true);
+    sim_rule_switch(one->rule, true);
     sim_runs(&runs, tallies);
-    sim_rule_switch(cases[i].rule, false);
-    printf("%-14s", cases[i].rule);
+    sim_rule_switch(one->rule, false);
+    printf("%-14s", one->rule);
     for (size_t k = 0; k < runs.mix_count; k++) {
         seeds += tallies[k].seeds;
         failed += tallies[k].failed;
@@ -85,12 +114,15 @@ static bool notice(const struct runs *given, size_t i)
     return failed > 0;
 }
 
-int sim_rules_run(const struct runs *given)
+int sim_rules_run(const struct runs *given, bool of_versions)
 {
-    size_t count = sizeof(cases) / sizeof(cases[0]), noticed = 0;
+    const struct rule_case *cases = of_versions ? versions : delivery;
+    size_t count = of_versions ? sizeof(versions) / sizeof(versions[0])
+                               : sizeof(delivery) / sizeof(delivery[0]);
+    size_t noticed = 0;
 
     for (size_t i = 0; i < count; i++)
-        noticed += notice(given, i);
+        noticed += notice(given, &cases[i]);
     printf("%zu rules switched off, %zu noticed\n", count, noticed);
     return noticed < count;
 }
@@ -109,9 +141,10 @@ void sim_rules_list(void)
     printf(" (none can be switched in this build)");
 }
 
-int sim_rules_run(const struct runs *given)
+int sim_rules_run(const struct runs *given, bool of_versions)
 {
     (void)given;
+    (void)of_versions;
     fprintf(stderr, "no rule can be switched in this build\n");
     return 2;
 }

@@ -37,6 +37,6 @@ int sim_show(uint64_t seed, const struct mix *mix, long tail);
 bool sim_rule_switch(const char *name, bool off); /* false: no such rule, or none can be switched */
 void sim_rules_list(void);
 /* Each rule that matters is switched off and must be noticed; the exit status. */
-int sim_rules_run(const struct runs *runs);
+int sim_rules_run(const struct runs *runs, bool versions);
 
 #endif

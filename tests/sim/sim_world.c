@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "sim_docs.h"
 
 /* ---- chance, marks, trace ---- */
 
 double sim_chance_of(const struct world *world, enum fault fault)
 {
-    if (world->quiet && fault != F_ORDERED && fault != F_HISTORY)
+    if (world->quiet && fault != F_ORDERED && fault != F_HISTORY && fault != F_DELETE)
         return 0;
     return world->mix->p[fault];
 }
@@ -42,10 +42,27 @@ void sim_say(struct world *world, const char *fmt, ...)
 }
 
 static const char *const violation_names[V_COUNT] = {
-    [V_LOST] = "LOST",          [V_DOUBLE] = "DOUBLE",     [V_ORDER] = "ORDER",
-    [V_AUDIT] = "AUDIT",        [V_LIVELOCK] = "LIVELOCK", [V_UNINTENDED] = "UNINTENDED",
-    [V_UNSTABLE] = "UNSTABLE",  [V_EPOCHS] = "EPOCHS",     [V_DEADEND] = "DEADEND",
-    [V_CLOUD_AUDIT] = "VERIFY", [V_DOCUMENT] = "DOCUMENT", [V_BROKEN] = "BROKEN",
+    [V_LOST] = "LOST",
+    [V_DOUBLE] = "DOUBLE",
+    [V_ORDER] = "ORDER",
+    [V_AUDIT] = "AUDIT",
+    [V_LIVELOCK] = "LIVELOCK",
+    [V_UNINTENDED] = "UNINTENDED",
+    [V_UNSTABLE] = "UNSTABLE",
+    [V_EPOCHS] = "EPOCHS",
+    [V_DEADEND] = "DEADEND",
+    [V_CLOUD_AUDIT] = "VERIFY",
+    [V_DOCUMENT] = "DOCUMENT",
+    [V_BROKEN] = "BROKEN",
+    [V_DIVERGE] = "DIVERGE",
+    [V_VANISHED] = "VANISHED",
+    [V_REVERT] = "REVERT",
+    [V_SELFCONFLICT] = "SELFCONFLICT",
+    [V_GAP] = "GAP",
+    [V_TWICE] = "APPLIED_TWICE",
+    [V_ORDERDEP] = "ORDER_DEPENDENCE",
+    [V_CURSOR] = "CURSOR",
+    [V_UNTOLD] = "UNTOLD",
 };
 
 const char *sim_violation_name(enum violation violation)
@@ -141,6 +158,13 @@ static void use_connection(struct world *world, struct sim_edge *edge)
         sim_edge_disconnect(edge);
 }
 
+/* The second family of runs looks at both ends after every effect. */
+void sim_look(struct world *world)
+{
+    if (world->book != NULL)
+        sim_docs_watch(world);
+}
+
 static void act(struct world *world, struct sim_edge *edge)
 {
     double x = sb_rng_unit(&world->rng);
@@ -154,8 +178,6 @@ static void act(struct world *world, struct sim_edge *edge)
     else
         for (uint64_t moves = 1 + sim_below(world, 4); moves > 0; moves--)
             sim_net_move(world);
-    if (sim_below(world, 3) == 0)
-        sim_cloud_flush(world);
 }
 
 static void step(struct world *world)
@@ -169,7 +191,12 @@ static void step(struct world *world)
         edge->fuse.left = (int)sim_below(world, 4);
     if (cloud_crash)
         cloud->left = (int)sim_below(world, 4);
-    act(world, edge);
+    if (world->mix->devices > 0)
+        sim_docs_act(world, edge);
+    else
+        act(world, edge);
+    if (sim_below(world, 3) == 0)
+        sim_cloud_flush(world);
     if (crash) {
         sim_say(world, "%c CRASH", edge->name);
         sim_edge_restart(edge);
@@ -179,6 +206,7 @@ static void step(struct world *world)
         sim_cloud_restart(world, false);
     }
     sim_strike(world, edge);
+    sim_look(world);
 }
 
 /* ---- the end: faults stop, everybody gets a fair turn ---- */
@@ -250,6 +278,13 @@ static void check_stable(struct world *world)
 
 /* ---- a run ---- */
 
+static enum sb_policy policy_of(const struct mix *mix)
+{
+    if (mix->devices > 0)
+        return mix->policy != SB_POLICY_NONE ? mix->policy : SB_POLICY_MERGE;
+    return mix->documents ? SB_POLICY_MANUAL : SB_POLICY_LOCAL;
+}
+
 static void set_ingest(struct world *world)
 {
     static const size_t replies[] = {500, 900, 256 << 10};
@@ -257,7 +292,7 @@ static void set_ingest(struct world *world)
     struct ingest_config *config = &world->ingest_config;
 
     ingest_config_default(config);
-    config->settings_policy = world->mix->documents ? POLICY_MANUAL : POLICY_LOCAL;
+    config->tables = sim_tables(policy_of(world->mix));
     config->limits.max_batch_records = 1 + sim_below(world, 5);
     config->group_rows = 1 + sim_below(world, 12);
     config->reply_bytes = replies[sim_below(world, 3)];
@@ -267,12 +302,17 @@ static void set_ingest(struct world *world)
         world->hello_bytes = SB_HELLO_PAGE_BYTES;
 }
 
-static void begin(struct world *world)
+void sim_begin(struct world *world)
 {
     sb_rng_seed(&world->rng, world->seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
     world->now = (struct sb_now){1000, INT64_C(1767323045250000)}; /* 2026-01-02T03:04:05.250Z */
     set_ingest(world);
+    world->fixed = world->mix->devices > 0; /* nothing is wrong with documents there */
     sim_cloud_start(world);
+    if (world->mix->devices > 0) {
+        sim_docs_begin(world);
+        return;
+    }
     world->edges[0] = sim_edge_new(world, 'A', SIM_DEVICE, (struct disk){.db = sim_db_new()});
     world->edge_count = 1;
 }
@@ -298,12 +338,30 @@ bool sim_failed(const struct world *world)
     return false;
 }
 
+static void run_docs(struct world *world)
+{
+    if (world->mix->order) {
+        sim_docs_run_order(world);
+        return;
+    }
+    for (uint64_t length =
+             (SIM_STEPS >> sim_below(world, 3)) * (world->mix->runs > 0 ? world->mix->runs : 1);
+         world->steps < length; world->steps++)
+        step(world);
+    stop_faults(world);
+    sim_docs_finish(world);
+}
+
 void sim_run(struct world *world)
 {
     uint64_t epochs, length;
     bool quiet;
 
-    begin(world);
+    sim_begin(world);
+    if (world->mix->devices > 0) {
+        run_docs(world);
+        return;
+    }
     length = SIM_STEPS >> sim_below(world, 3);
     for (; world->steps < length; world->steps++)
         step(world);
@@ -336,5 +394,7 @@ void sim_world_free(struct world *world)
     free(world->backups);
     free(world->marks);
     free(world->declared);
+    sim_book_free(world->book);
+    sim_docs_vault_close(world);
     sb_buf_free(&world->trace);
 }
