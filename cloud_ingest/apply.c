@@ -479,6 +479,7 @@ int apply_batch(struct apply *a, const struct sb_batch *batch, struct sb_reply *
     a->reply = reply;
     a->new_hole = false;
     a->rows_added = 0;
+    a->spent = a->told = 0;
     a->chunk = a->chunk_first = 0;
     a->events_left = 1;
     *decided = false;

@@ -63,6 +63,8 @@ struct apply {
     size_t outcome_cap;
     bool new_hole;
     int64_t rows_added; /* for the stream's total */
+    size_t spent;       /* bytes of documents read and written */
+    size_t told;        /* bytes of documents in the reply */
     size_t chunk;       /* index of the chunk that holds record chunk_first … */
     size_t chunk_first;
     uint64_t events_left;  /* one rejected event per batch */

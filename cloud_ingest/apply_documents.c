@@ -5,6 +5,7 @@
 
 #include "common/json_read.h"
 #include "common/rules.h"
+#include "limits.h"
 #include "text.h"
 
 /* Settings and records: operations known by their op_id (D5), versions with a base (V1 to V3), and
@@ -62,6 +63,16 @@ struct sb_span document_text(const struct document_row *row)
     if (!row->document.exists || row->document.deleted)
         return SB_SPAN("");
     return sb_buf_span(&row->document.data);
+}
+
+/* The document in force, into a->work->row. */
+static int read_in_force(struct apply *a, const char *user, const char *doc, struct sb_err *err)
+{
+    struct document_row *row = &apply_work(a)->row;
+    int rc = store_document_row(a->store, user, doc, row, err);
+
+    a->spent += row->document.data.len + row->document.stamps.len;
+    return rc;
 }
 
 static struct doc_name name_of(struct apply *a, const struct operation *op)
@@ -330,6 +341,7 @@ static int apply_op(struct apply *a, struct stream_state *state, uint64_t seq, s
         rc = note_op(a, op, state, seq, OP_APPLIED, version, SB_OK, err);
     if (rc != 0)
         return rc;
+    a->spent += result.len;
     state->row.counts.stored++;
     a->rows_added++;
     apply_outcome(a, i, SB_OUT_ACCEPTED);
@@ -337,8 +349,26 @@ static int apply_op(struct apply *a, struct stream_state *state, uint64_t seq, s
     return 0;
 }
 
-/* A conflict in the reply, with the document that is in force today: a->work->row, whose buffers go
- * into the reply. */
+#define TOLD_REPLIES 4 /* so that there is a choice of what to leave out */
+
+/* What can hardly go out beside the others is not kept for it: it is asked for. A tombstone always
+ * goes out. */
+static void tell_in_force(struct apply *a, struct sb_conflict *conflict)
+{
+    struct sb_document *document = &apply_work(a)->row.document, *told = &conflict->server;
+    size_t bytes = document->data.len + document->stamps.len;
+
+    *told = *document;
+    if (document->deleted || a->told + bytes <= TOLD_REPLIES * a->config->reply_bytes) {
+        a->told += bytes;
+        *document = (struct sb_document){.exists = false};
+        return;
+    }
+    told->fetch = true;
+    told->data = told->stamps = (struct sb_buf){0};
+}
+
+/* A conflict in the reply, with the document that is in force today: a->work->row. */
 static int tell_conflict(struct apply *a, uint64_t seq, size_t i, const struct operation *op,
                          const struct table *table, enum sb_code code, struct sb_span pointers,
                          struct sb_err *err)
@@ -359,8 +389,7 @@ static int tell_conflict(struct apply *a, uint64_t seq, size_t i, const struct o
         sb_buf_add_span(&conflict->arrays, sb_buf_span(&table->arrays));
     }
     apply_tell_stamps(table, row);
-    conflict->server = row->document;
-    row->document = (struct sb_document){.exists = false};
+    tell_in_force(a, conflict);
     apply_outcome(a, i, SB_OUT_CONFLICT);
     return 0;
 }
@@ -382,13 +411,14 @@ static int open_conflict(struct apply *a, struct stream_state *state, uint64_t s
                          struct sb_err *err)
 {
     const struct sb_document *document = &apply_work(a)->row.document;
+    struct sb_span places = pointers.len > SB_POINTERS_MAX_BYTES ? SB_SPAN("[\"\"]") : pointers;
     struct conflict_row row = {
         .op = op->key,
         .name = name_of(a, op),
         .code = code,
         .base = op->base.text,
         .submitted = op->submitted,
-        .pointers = pointers,
+        .pointers = places,
         .sn = state->row.sn,
         .seq = seq,
         .server_version = document->exists ? document->version : 0,
@@ -404,7 +434,7 @@ static int open_conflict(struct apply *a, struct stream_state *state, uint64_t s
         return rc;
     state->row.counts.conflict++;
     raise_opened(a, seq, op);
-    return tell_conflict(a, seq, i, op, op->table, code, pointers, err);
+    return tell_conflict(a, seq, i, op, op->table, code, places, err);
 }
 
 static int reject_op(struct apply *a, struct stream_state *own, struct stream_state *state,
@@ -455,13 +485,14 @@ static int merge_op(struct apply *a, struct stream_state *state, uint64_t seq, s
         rules.server = &w->stamps;
     }
     sb_merge(base, op->submitted, document_text(&w->row), &rules, &w->merge);
+    if (w->merge.undecided.count > 0) {
+        sb_buf_clear(&w->text);
+        sb_pointers_print(&w->merge.undecided, &w->text);
+        return open_conflict(a, state, seq, i, op, SB_OK, sb_buf_span(&w->text), err);
+    }
     if (too_large(a, sb_merge_text(&w->merge)))
         return open_conflict(a, state, seq, i, op, SB_OK, SB_SPAN("[\"\"]"), err);
-    if (w->merge.undecided.count == 0)
-        return apply_op(a, state, seq, i, op, base, sb_merge_text(&w->merge), err);
-    sb_buf_clear(&w->text);
-    sb_pointers_print(&w->merge.undecided, &w->text);
-    return open_conflict(a, state, seq, i, op, SB_OK, sb_buf_span(&w->text), err);
+    return apply_op(a, state, seq, i, op, base, sb_merge_text(&w->merge), err);
 }
 
 /* V3: what becomes of a valid operation. */
@@ -471,7 +502,7 @@ static int decide(struct apply *a, struct stream_state *state, uint64_t seq, siz
     struct apply_work *w = apply_work(a);
     const struct doc_name name = name_of(a, op);
     bool known = false;
-    int rc = store_document_row(a->store, name.user, name.doc, &w->row, err);
+    int rc = read_in_force(a, name.user, name.doc, err);
 
     if (rc != 0)
         return rc;
@@ -481,7 +512,8 @@ static int decide(struct apply *a, struct stream_state *state, uint64_t seq, siz
         rc = document_base(a, &op->key, &name, &op->base, &known, &w->base, err);
     if (rc != 0)
         return rc;
-    if (!known)
+    a->spent += known ? w->base.len : 0;
+    if (!known || document_encrypted(sb_buf_span(&w->base))) /* nobody here can read that */
         return open_conflict(a, state, seq, i, op, SB_EBASE_UNKNOWN, SB_SPAN("[]"), err);
     if (op->table->policy == SB_POLICY_MANUAL) /* nothing is merged, not even what would agree */
         return open_conflict(a, state, seq, i, op, SB_OK, SB_SPAN("[\"\"]"), err);
@@ -554,7 +586,7 @@ static int conflict_again(struct apply *a, uint64_t seq, size_t i, const struct 
     int rc = store_lost_get(a->store, &op->key, &w->lost, err);
 
     if (rc == 0)
-        rc = store_document_row(a->store, a->batch->stream.name, w->lost.doc, &w->row, err);
+        rc = read_in_force(a, a->batch->stream.name, w->lost.doc, err);
     if (rc != 0)
         return rc;
     store_doc_parse(w->lost.doc, table);
@@ -626,7 +658,12 @@ int apply_documents(struct apply *a, struct stream_state *own, struct sb_err *er
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < a->batch->record_count; i++)
+    for (size_t i = 0; rc == 0 && i < a->batch->record_count; i++) {
+        if (i > 0 && a->spent > LIMIT_BATCH_WORK) { /* the rest comes again */
+            a->reply->last_seq = a->batch->first_seq + i - 1;
+            break;
+        }
         rc = judge(a, own, i, err);
+    }
     return rc;
 }

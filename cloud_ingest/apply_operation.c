@@ -5,6 +5,7 @@
 #include "common/fernet.h"
 #include "common/json_read.h"
 #include "content.h"
+#include "limits.h"
 #include "text.h"
 
 /* Reading one operation of an ordered stream: who is named, what it is based on, what it submits.
@@ -22,6 +23,9 @@ int operation_base(const struct sb_json_field *field, struct base *base, struct 
     rc = sb_field_type(field, SB_JSON_OBJECT, err);
     if (rc != 0)
         return rc;
+    if (field->value.len > LIMIT_BASE_TEXT)
+        return sb_fail(err, SB_ETOO_LARGE, "base: %zu bytes, at most %d are taken",
+                       field->value.len, LIMIT_BASE_TEXT);
     sb_json_pick(field->value, f, 2);
     if (sb_field_given(&f[0]) == sb_field_given(&f[1]))
         return sb_fail(err, SB_EBAD_VALUE, "base: neither an op_id nor a tag alone");

@@ -115,6 +115,8 @@ static int commit_number(struct ingest *ingest, uint64_t *number, struct sb_err 
     return boots_number(&ingest->boots, ingest->store, number, err);
 }
 
+#define WORK_ROW_BYTES 4096 /* of documents count as one record of a transaction */
+
 static int take_batch(struct ingest *ingest, const struct message *message,
                       const struct group_message *raw, size_t *rows, struct sb_err *err)
 {
@@ -131,7 +133,7 @@ static int take_batch(struct ingest *ingest, const struct message *message,
     if (rc == 0) {
         a->tally.batches++;
         a->tally.retries += !decided;
-        *rows = message->batch.record_count;
+        *rows = message->batch.record_count + a->spent / WORK_ROW_BYTES;
         replier_ack(ingest->replier, message->device, sb_buf_span(&raw->correlation), &reply,
                     decided && message->batch.form != SB_FORM_HOLE ? a->outcome : NULL);
     }

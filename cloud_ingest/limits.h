@@ -27,6 +27,10 @@
     3600000 /* a logical clock further ahead of ours is taken back to now                          \
              */
 
+#define LIMIT_BASE_TEXT       1024       /* of the base that an operation names */
+#define LIMIT_BATCH_WORK      (64 << 20) /* bytes of documents read and written for one batch: what
+                                          is left of it is not decided, nor answered */
+
 /* in memory */
 #define LIMIT_CACHED_STREAMS   4096       /* stream states kept between transactions */
 #define LIMIT_CACHED_INTERVALS (1 << 20)  /* intervals in them, 16 bytes each */

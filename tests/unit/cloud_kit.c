@@ -228,9 +228,9 @@ static void batch(struct kit *kit, const char *stream, uint64_t first, uint64_t 
                   const char *body, va_list args)
 {
     struct sb_buf json = {0};
-    char class[16], text[65536];
+    char class[16], *text = NULL;
 
-    vsnprintf(text, sizeof(text), body, args);
+    assert_true(vasprintf(&text, body, args) >= 0);
     snprintf(class, sizeof(class), "%.*s", (int)strcspn(stream, "/"), stream);
     sb_buf_add_fmt(&json,
                    "{\"v\":1,\"batch_id\":\"01930000-0000-7000-8000-%012llx\",\"device\":\"%s\",",
@@ -242,6 +242,7 @@ static void batch(struct kit *kit, const char *stream, uint64_t first, uint64_t 
     sb_buf_add_fmt(&json, "\"last_seq\":%llu,\"sent_at\":\"2026-01-02T03:04:05Z\",",
                    (unsigned long long)last);
     sb_buf_add_str(&json, text);
+    free(text);
     sb_buf_add_char(&json, '}');
     kit_message(kit, class, "", json.data);
     sb_buf_free(&json);

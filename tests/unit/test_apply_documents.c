@@ -821,6 +821,117 @@ static void what_is_encrypted_is_never_merged(void **state)
     assert_string_equal(in_force(kit, "settings"), TOKEN);
 }
 
+static void a_base_that_is_encrypted_is_not_known_to_the_cloud(void **state)
+{
+    struct kit *kit = *state;
+    char base[64];
+
+    stored(edit(kit, "a", 1, "projects", "p", "null", TOKEN));
+    snprintf(base, sizeof(base), "%s", tag_of(kit, "projects/p"));
+    stored(edit(kit, "b", 2, "projects", "p", "{\"op_id\":\"a\"}", "{\"x\":1,\"y\":1}"));
+    /* nobody can say whether it removed y, or never had it */
+    conflict(edit_2(kit, "c", 3, "projects", "p", base, "{\"x\":1}"), SB_EBASE_UNKNOWN, "[]");
+    conflict(edit(kit, "d", 4, "projects", "p", "{\"op_id\":\"a\"}", NULL), SB_EBASE_UNKNOWN, "[]");
+    assert_string_equal(in_force(kit, "projects/p"), "{\"x\":1,\"y\":1}");
+    kit_policy(kit, SB_POLICY_LOCAL);
+    conflict(edit_2(kit, "e", 5, "projects", "p", base, "{\"x\":2}"), SB_EBASE_UNKNOWN, "[]");
+}
+
+/* ---- much of it ---- */
+
+/* Operations "<name><i>" of `count` on projects/p, in one batch. */
+static struct sb_reply *edit_many(struct kit *kit, const char *name, const char *base,
+                                  uint64_t first, uint64_t count)
+{
+    struct sb_buf records = {0};
+    struct sb_reply *reply;
+
+    for (uint64_t i = first; i < first + count; i++)
+        sb_buf_add_fmt(&records,
+                       "%s{\"op_id\":\"%s%llu\",\"table\":\"projects\",\"id\":\"p\",\"operation\":"
+                       "\"update\",\"base\":%s,\"data\":{\"n\":%llu}}",
+                       i > first ? "," : "", name, (unsigned long long)i, base,
+                       (unsigned long long)i + 10);
+    reply = kit_ask(kit, RECORDS, first, first + count - 1, "\"records\":[%s]", records.data);
+    sb_buf_free(&records);
+    return reply;
+}
+
+static void a_batch_that_is_too_much_work_is_answered_in_part(void **state)
+{
+    enum { COUNT = 200, EACH = 900000 };
+    struct kit *kit = *state;
+    const struct sb_reply *reply;
+    struct sb_buf large = {0};
+    uint64_t seq = 1, parts = 0;
+
+    sb_buf_add_fmt(&large, "{\"n\":1,\"x\":\"%0*d\"}", EACH, 1);
+    stored(edit(kit, "large", 1, "projects", "p", "null", large.data));
+    sb_buf_free(&large);
+    kit->device = "edge-002";
+    while (seq <= COUNT) {
+        reply = edit_many(kit, "many", "null", seq, COUNT + 1 - seq);
+        assert_int_equal(reply->result, SB_RESULT_CONFLICT);
+        assert_int_equal(reply->first_seq, seq);
+        assert_int_equal(reply->conflict_count, reply->last_seq + 1 - seq);
+        assert_true(reply->conflict_count <= LIMIT_BATCH_WORK / EACH + 1);
+        seq = reply->last_seq + 1;
+        parts++;
+    }
+    assert_int_equal(parts, (COUNT + LIMIT_BATCH_WORK / EACH) / (LIMIT_BATCH_WORK / EACH + 1));
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM conflicts"), COUNT);
+    assert_int_equal(kit_count(kit,
+                               "SELECT decided = '[[1,200]]' AND conflict = 200 AND repeats = 0"
+                               " FROM streams WHERE device = 'edge-002'"),
+                     1);
+    /* one that is answered again is work too */
+    reply = edit_many(kit, "many", "null", 1, COUNT);
+    assert_true(reply->last_seq < COUNT);
+    kit->device = "edge-001";
+}
+
+static void documents_that_do_not_fit_a_reply_are_left_for_a_request(void **state)
+{
+    struct kit *kit = *state;
+    const struct sb_reply *reply;
+    struct sb_buf text = {0};
+    size_t told = 0;
+
+    kit->config.reply_bytes = 16384;
+    kit_restart(kit);
+    sb_buf_add_fmt(&text, "{\"n\":1,\"x\":\"%05000d\"}", 1);
+    stored(edit(kit, "a", 1, "projects", "p", "null", text.data));
+    kit->device = "edge-002";
+    reply = edit_many(kit, "b", "null", 1, 30);
+    assert_int_equal(reply->conflict_count, 30);
+    for (size_t i = 0; i < 30; i++) {
+        assert_int_equal(reply->conflicts[i].server.version, 1);
+        assert_true(reply->conflicts[i].server.fetch == (reply->conflicts[i].server.data.len == 0));
+        told += reply->conflicts[i].server.data.len > 0;
+    }
+    assert_in_range(told, 1, 3);
+    kit->device = "edge-001";
+    sb_buf_free(&text);
+}
+
+static void very_many_undecided_places_are_told_and_kept_as_the_whole(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_buf one = {0}, two = {0};
+
+    for (int i = 0; i < 2000; i++) {
+        sb_buf_add_fmt(&one, "%c\"member-%d\":1", i > 0 ? ',' : '{', i);
+        sb_buf_add_fmt(&two, "%c\"member-%d\":2", i > 0 ? ',' : '{', i);
+    }
+    sb_buf_add_char(&one, '}');
+    sb_buf_add_char(&two, '}');
+    stored(edit(kit, "a", 1, "projects", "p", "null", one.data));
+    conflict(edit_2(kit, "b", 2, "projects", "p", "null", two.data), SB_OK, "[\"\"]");
+    assert_int_equal(kit_count(kit, "SELECT pointers = '[\"\"]' FROM conflicts"), 1);
+    sb_buf_free(&one);
+    sb_buf_free(&two);
+}
+
 /* ---- bad input ---- */
 
 static void bad_records_are_rejected_one_by_one(void **state)
@@ -860,12 +971,19 @@ static void bad_records_are_rejected_one_by_one(void **state)
 
     for (size_t i = 0; i < count; i++)
         sb_buf_add_fmt(&records, "{\"op_id\":\"o%zu\",\"base\":null,%s},", i, bad[i].record);
+    sb_buf_add_fmt(
+        &records,
+        "{\"op_id\":\"long\",\"base\":{\"op_id\":\"o1\",\"x\":\"%0*d\"},\"table\":\"projects\","
+        "\"id\":\"p\",\"operation\":\"add\",\"data\":{}},",
+        LIMIT_BASE_TEXT, 0);
+    count++;
     kit_expect(kit_ask(kit, RECORDS, 1, count + 1,
                        "\"records\":[%s{\"op_id\":\"good\",\"base\":null,\"table\":\"projects\","
                        "\"id\":\"p\",\"operation\":\"add\",\"data\":{}}]",
                        records.data),
                SB_RESULT_STORED, 1, 0, 0, count, 0);
-    for (size_t i = 0, at = 0; i < count; i++) {
+    assert_int_equal(kit->reply.rejected[kit->reply.rejected_count - 1].code, SB_ETOO_LARGE);
+    for (size_t i = 0, at = 0; i + 1 < count; i++) {
         while (kit->reply.rejected[at].hi < i + 1)
             at++;
         if (kit->reply.rejected[at].code != bad[i].code)
@@ -887,6 +1005,9 @@ static void a_document_above_the_limit_is_rejected_and_a_merge_above_it_is_a_con
     stored(edit(kit, "a", 1, "projects", "p", "null", one.data));
     conflict(edit_2(kit, "b", 2, "projects", "p", "null", two.data), SB_OK, "[\"\"]");
     assert_string_equal(in_force(kit, "projects/p"), one.data);
+    sb_buf_clear(&two); /* what is undecided is named all the same */
+    sb_buf_add_fmt(&two, "{\"b\":\"%0600d\",\"a\":2}", 1);
+    conflict(edit_2(kit, "d", 3, "projects", "p", "null", two.data), SB_OK, "[\"/a\"]");
     sb_buf_clear(&two);
     sb_buf_add_fmt(&two, "{\"b\":\"%01000d\"}", 1);
     rejected(edit_2(kit, "c", 3, "projects", "p", "null", two.data), SB_ETOO_LARGE);
@@ -1147,6 +1268,10 @@ int main(void)
         RECORD(two_edits_end_the_same_whatever_the_order),
         RECORD(arrays_are_merged_by_key_where_the_table_says_so),
         RECORD(what_is_encrypted_is_never_merged),
+        RECORD(a_base_that_is_encrypted_is_not_known_to_the_cloud),
+        RECORD(a_batch_that_is_too_much_work_is_answered_in_part),
+        RECORD(documents_that_do_not_fit_a_reply_are_left_for_a_request),
+        RECORD(very_many_undecided_places_are_told_and_kept_as_the_whole),
         RECORD(bad_records_are_rejected_one_by_one),
         RECORD(a_document_above_the_limit_is_rejected_and_a_merge_above_it_is_a_conflict),
         RECORD(a_table_nobody_declared_parks_the_batch),
