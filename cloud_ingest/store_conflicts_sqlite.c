@@ -7,9 +7,11 @@
 
 /* Operations of which nothing was applied: listed, shown and closed. */
 
-#define COLUMNS                                                                                    \
+#define TOLD                                                                                       \
     "id, user, doc, device, stream, op_id, code, pointers, hlc, server_version, opened_ms,"        \
-    " resolved_ms, resolution, resolved_by, base, submitted"
+    " resolved_ms, resolution, resolved_by"
+/* A document is as long as a thousand entries: a list does not read it. */
+#define WHOLE TOLD ", base, submitted"
 
 static void read_time_ms(struct query *q, int column, char out[SB_UUID_LEN + 1])
 {
@@ -48,17 +50,34 @@ static void read_entry(struct query *q, struct sb_buf *pointers, struct conflict
     read_time_ms(q, 11, told->resolved_at);
     sb_choice_parse(query_get_span(q, 12), &told->resolution);
     query_get_str(q, 13, told->resolved_by);
-    out->base = query_get_span(q, 14);
-    out->submitted = query_get_span(q, 15);
 }
 
-static int list(struct query *q, bool (*each)(void *ctx, const struct conflict_entry *entry),
-                void *ctx, struct sb_err *err)
+int store_conflict_entries(struct store *store, const char *user, bool open, uint64_t after,
+                           uint64_t limit,
+                           bool (*each)(void *ctx, const struct conflict_entry *entry), void *ctx,
+                           struct sb_err *err)
 {
+    /* texts of their own, so that each has its index: open ones are few among many */
+    static const char *const texts[2][2] = {
+        {"SELECT " TOLD " FROM conflicts WHERE ?1 IS NULL AND id > ?2 ORDER BY id LIMIT ?3",
+         "SELECT " TOLD " FROM conflicts WHERE user = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
+        {"SELECT " TOLD " FROM conflicts WHERE id IN (SELECT id FROM conflicts INDEXED BY"
+         " conflicts_open WHERE resolved_ms IS NULL AND ?1 IS NULL AND id > ?2 ORDER BY id"
+         " LIMIT ?3) ORDER BY id",
+         "SELECT " TOLD " FROM conflicts INDEXED BY conflicts_open WHERE resolved_ms IS NULL"
+         " AND user = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
+    };
+    struct query *q = query_start(store, texts[open][user != NULL]);
     struct sb_buf pointers = {0};
     struct conflict_entry entry;
     int rc;
 
+    if (user != NULL)
+        query_text(q, user);
+    else
+        query_null(q);
+    query_seq(q, after);
+    query_int(q, limit > 0 ? (int64_t)limit : -1);
     while ((rc = query_row(q, err)) == 1) {
         read_entry(q, &pointers, &entry);
         pointers = entry.told.pointers;
@@ -72,58 +91,26 @@ static int list(struct query *q, bool (*each)(void *ctx, const struct conflict_e
     return rc;
 }
 
-int store_conflict_entries(struct store *store, const char *user, bool open, uint64_t after,
-                           uint64_t limit,
-                           bool (*each)(void *ctx, const struct conflict_entry *entry), void *ctx,
-                           struct sb_err *err)
-{
-    /* texts of their own, so that each has its index: open ones are few among many */
-    static const char *const texts[2][2] = {
-        {"SELECT " COLUMNS " FROM conflicts WHERE ?1 IS NULL AND id > ?2 ORDER BY id LIMIT ?3",
-         "SELECT " COLUMNS " FROM conflicts WHERE user = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
-        {"SELECT " COLUMNS " FROM conflicts INDEXED BY conflicts_open WHERE resolved_ms IS NULL"
-         " AND ?1 IS NULL AND id > ?2 ORDER BY id LIMIT ?3",
-         "SELECT " COLUMNS " FROM conflicts INDEXED BY conflicts_open WHERE resolved_ms IS NULL"
-         " AND user = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
-    };
-    struct query *q = query_start(store, texts[open][user != NULL]);
-
-    if (user != NULL)
-        query_text(q, user);
-    else
-        query_null(q);
-    query_seq(q, after);
-    query_int(q, limit > 0 ? (int64_t)limit : -1);
-    return list(q, each, ctx, err);
-}
-
-struct one {
-    void (*each)(void *ctx, const struct conflict_entry *entry);
-    void *ctx;
-    bool found;
-};
-
-static bool take_one(void *ctx, const struct conflict_entry *entry)
-{
-    struct one *one = ctx;
-
-    one->found = true;
-    one->each(one->ctx, entry);
-    return true;
-}
-
 int store_conflict_entry(struct store *store, uint64_t id, bool *found,
                          void (*each)(void *ctx, const struct conflict_entry *entry), void *ctx,
                          struct sb_err *err)
 {
-    struct query *q = query_start(store, "SELECT " COLUMNS " FROM conflicts WHERE id = ?");
-    struct one one = {each, ctx, false};
+    struct query *q = query_start(store, "SELECT " WHOLE " FROM conflicts WHERE id = ?");
+    struct sb_buf pointers = {0};
+    struct conflict_entry entry;
     int rc;
 
     query_seq(q, id);
-    rc = list(q, take_one, &one, err);
-    *found = one.found;
-    return rc;
+    rc = query_find(q, found, err);
+    if (*found) {
+        read_entry(q, &pointers, &entry);
+        pointers = entry.told.pointers;
+        entry.base = query_get_span(q, 14);
+        entry.submitted = query_get_span(q, 15);
+        each(ctx, &entry);
+    }
+    sb_buf_free(&pointers);
+    return query_done(q, rc);
 }
 
 int store_conflict_of_op(struct store *store, const char *device, const char *user,

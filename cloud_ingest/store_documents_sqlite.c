@@ -235,6 +235,7 @@ int store_result_by_tag(struct store *store, const char *user, const char *doc, 
 {
     struct query *q =
         query_start(store, "SELECT coalesce(result, submitted) FROM versions"
+                           " INDEXED BY versions_tag" /* by versions_doc it reads them all */
                            " WHERE user = ? AND tag = ? AND doc = ? ORDER BY version DESC LIMIT 1");
 
     query_text(q, user);

@@ -77,7 +77,7 @@ struct conflict_info {
     int64_t opened_ms;
     struct sb_span base, submitted;
 };
-/* Open conflicts, oldest first; user NULL = all. */
+/* Open conflicts of a user, oldest first. */
 int store_conflicts(struct store *store, const char *user,
                     bool (*each)(void *ctx, const struct conflict_info *info), void *ctx,
                     struct sb_err *err);

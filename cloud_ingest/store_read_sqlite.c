@@ -157,8 +157,8 @@ int store_conflicts(struct store *store, const char *user,
 {
     struct query *q = query_start(
         store, "SELECT id, user, device, stream, op_id, hlc, code, server_version, opened_ms, base,"
-               " submitted FROM conflicts WHERE resolved_ms IS NULL AND (?1 IS NULL OR user = ?1)"
-               " ORDER BY id");
+               " submitted FROM conflicts INDEXED BY conflicts_open WHERE resolved_ms IS NULL"
+               " AND user = ? ORDER BY id");
     int rc;
 
     query_text(q, user);

@@ -45,6 +45,7 @@ int store_only_user(struct store *store, const char *device, char user[SB_NAME_M
 struct conflict_entry {
     struct sb_conflict_entry told; /* pointers is owned by the listing */
     char stream[SB_STREAM_MAX + 1];
+    /* of store_conflict_entry alone: */
     struct sb_span base;      /* as it came, "" = null */
     struct sb_span submitted; /* "" = a deletion */
 };

@@ -8,6 +8,7 @@
 
 #include "cloud_ingest/limits.h"
 #include "cloud_ingest/requests.h"
+#include "cloud_ingest/store_sqlite.h"
 #include "common/notify.h"
 
 /* ---- changes ---- */
@@ -429,6 +430,72 @@ static void a_locked_database_is_answered_busy(void **state)
     sb_buf_free(&json);
 }
 
+/* ---- time ---- */
+
+/* How SQLite does what this statement says, one line a step. */
+static void plan_of(sqlite3 *db, const char *sql, struct sb_buf *plan)
+{
+    struct sb_buf text = {0};
+    sqlite3_stmt *stmt = NULL;
+
+    sb_buf_add_fmt(&text, "EXPLAIN QUERY PLAN %s", sql);
+    assert_int_equal(sqlite3_prepare_v2(db, text.data, -1, &stmt, NULL), SQLITE_OK);
+    sb_buf_clear(plan);
+    sb_buf_add_str(plan, "");
+    while (sqlite3_step(stmt) == SQLITE_ROW)
+        sb_buf_add_fmt(plan, "%s\n", (const char *)sqlite3_column_text(stmt, 3));
+    sqlite3_finalize(stmt);
+    sb_buf_free(&text);
+}
+
+/* Every statement that documents and requests need, by what the ingest has prepared after all of
+ * them: none may read a table from end to end, and a base is found by its tag, not by reading all
+ * versions of the document. */
+static void nothing_that_is_asked_reads_a_whole_table(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_buf plan = {0};
+    size_t tags = 0, seen = 0;
+
+    make_conflict(kit);
+    ack_is(put_settings(kit, "t", "{\"tag\":\"00000000000000aa\"}", "{}"), SB_RESULT_CONFLICT);
+    ack_is(put_record(kit, "p", "projects", "p", "null", "{}"), SB_RESULT_STORED);
+    ack_is(put_record(kit, "q", "projects", "p", "{\"op_id\":\"p\"}", NULL), SB_RESULT_STORED);
+    ask(kit, "settings.get", "{}");
+    ask(kit, "changes",
+        "{\"table\":\"settings\",\"since\":{\"version\":1,\"tag\":\"00000000000000aa\"}}");
+    ask(kit, "changes", "{\"table\":\"projects\"}");
+    ask(kit, "versions", "{\"table\":\"settings\",\"id\":\"settings\"}");
+    ask(kit, "version.get", "{\"table\":\"settings\",\"id\":\"settings\",\"version\":1}");
+    ask(kit, "conflicts.list", "{}");
+    ask(kit, "conflicts.list", "{\"open\":false}");
+    ask(kit, "conflicts.list", "{\"ops\":[\"lost\"]}");
+    ask(kit, "conflicts.list", "{\"user\":\"user-1\",\"ops\":[\"lost\"]}");
+    ask_operator(kit, new_id(), "conflicts.list", "{\"open\":false}");
+    ask_operator(kit, new_id(), "conflicts.show", "{\"id\":1}");
+    ask_operator(kit, new_id(), "conflicts.resolve", "{\"id\":1,\"choice\":\"local\"}");
+    ask(kit, "conflicts.resolve", "{\"ops\":[\"t\"],\"choice\":\"server\"}");
+    kit->now.wall_us += kit->config.tombstone_ms * 2000;
+    ingest_tidy(kit->ingest, kit->now);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM documents WHERE tbl = 'projects'"), 0);
+    for (sqlite3_stmt *s = sqlite3_next_stmt(kit->store->db, NULL); s != NULL;
+         s = sqlite3_next_stmt(kit->store->db, s)) {
+        const char *sql = sqlite3_sql(s);
+
+        plan_of(kit->store->db, sql, &plan);
+        if (strstr(sql, "FROM sensor_columns") != NULL)
+            continue; /* once, when the database is opened */
+        if (strstr(plan.data, "SCAN") != NULL)
+            fail_msg("%s\n%s", sql, plan.data);
+        if (strstr(sql, "tag = ? AND doc = ?") != NULL && ++tags > 0)
+            assert_non_null(strstr(plan.data, "versions_tag"));
+        seen++;
+    }
+    assert_int_equal(tags, 1);
+    assert_true(seen > 25);
+    sb_buf_free(&plan);
+}
+
 /* ---- done once ---- */
 
 static void a_repeat_gets_the_first_answer_and_does_nothing(void **state)
@@ -631,6 +698,7 @@ int main(void)
         TEST(bad_input_is_refused_and_changes_nothing),
         TEST(a_request_under_another_boot_is_not_looked_at),
         TEST(a_locked_database_is_answered_busy),
+        TEST(nothing_that_is_asked_reads_a_whole_table),
         TEST(a_repeat_gets_the_first_answer_and_does_nothing),
         TEST(a_refusal_for_good_is_kept_too),
         TEST(reading_keeps_no_answers),
