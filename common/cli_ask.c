@@ -27,7 +27,7 @@ int sb_cli_ask(const struct sb_cli *cli, const char *socket, struct sb_span requ
         return sb_fail(err, SB_ENOT_RUNNING, "%s run is not running", sb_cli_program(cli)->name);
     if (rc != 0)
         return rc;
-    if (sb_json_check(sb_buf_span(answer), &sb_wire_limits, &object, err) != 0 ||
+    if (sb_json_check(sb_buf_span(answer), &sb_down_limits, &object, err) != 0 ||
         sb_json_type_of(object) != SB_JSON_OBJECT || !sb_json_get(object, "success", &success))
         return sb_fail(err, SB_EINTERNAL, "the daemon's answer cannot be read");
     return sb_span_is(success, "true") ? 0 : fail_refused(object, err);

@@ -302,6 +302,130 @@ static void what_cannot_be_decided_here_is_refused_and_stays_open(void **state)
     succeeded();
 }
 
+/* {"<name>":[0,…]} with so many elements. */
+static char *zeros(const char *name, int count)
+{
+    struct sb_buf text = {0};
+
+    sb_buf_add_fmt(&text, "{\"%s\":[0", name);
+    for (int i = 1; i < count; i++)
+        sb_buf_add_str(&text, ",0");
+    sb_buf_add_str(&text, "]}");
+    return sb_buf_take(&text);
+}
+
+static void a_decision_that_no_device_could_read_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    char *one = zeros("a", 55000), *two = zeros("b", 55000);
+
+    ack_is(put_settings(kit, "s1", "null", "{}"), SB_RESULT_STORED);
+    ack_is(put_settings(kit, "s2", "{\"op_id\":\"s1\"}", one), SB_RESULT_STORED);
+    ack_is(put_settings(kit, "lost", "{\"op_id\":\"s1\"}", two), SB_RESULT_CONFLICT);
+    ask_operator(kit, new_id(), "conflicts.resolve", "{\"id\":1,\"choice\":\"local\"}");
+    refused(SB_ETOO_MANY_NODES, "");
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM conflicts WHERE resolved_ms IS NULL"), 1);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM versions"), 2);
+    free(one);
+    free(two);
+}
+
+static void a_decision_and_its_answer_are_kept_together_or_not_at_all(void **state)
+{
+    struct kit *kit = *state;
+    char id[SB_UUID_LEN + 1];
+
+    make_conflict(kit);
+    memcpy(id, new_id(), sizeof(id));
+    kit_sql(kit, "CREATE TRIGGER not_now BEFORE INSERT ON answers BEGIN"
+                 " SELECT raise(ABORT, 'not now'); END");
+    ask_operator(kit, id, "conflicts.resolve", "{\"id\":1,\"choice\":\"local\"}");
+    assert_false(answer.success);
+    assert_int_equal(sb_code_class(answer.code), SB_RETRY);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM versions"), 2);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM conflicts WHERE resolved_ms IS NULL"), 1);
+    assert_int_equal(kit_published(kit, "conflict_resolved"), 0);
+    assert_int_equal(kit_published(kit, "sb/v1/down/edge-001/notify"), 0);
+    kit_sql(kit, "DROP TRIGGER not_now");
+    kit_restart(kit);
+    ask_operator(kit, id, "conflicts.resolve", "{\"id\":1,\"choice\":\"local\"}");
+    assert_int_equal(resolved_of().version, 3);
+}
+
+static void of_a_device_and_two_operators_the_first_decides(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_buf json = {0};
+
+    make_conflict(kit);
+    ack_is(put_settings(kit, "lost2", "{\"op_id\":\"s1\"}", "{\"a\":1,\"b\":4,\"c\":0}"),
+           SB_RESULT_CONFLICT);
+    ask_operator(kit, new_id(), "conflicts.resolve", "{\"id\":1,\"choice\":\"local\"}");
+    assert_int_equal(resolved_of().version, 3);
+    request_json(&json, new_id(), "conflicts.resolve",
+                 "{\"id\":1,\"choice\":\"merge\",\"data\":{}}");
+    admin_message(kit, "_op-bo", "", json.data);
+    last_answer(kit, "sb/v1/admin/_op-bo/reply");
+    assert_int_equal(resolved_of().already, 1);
+    ask(kit, "conflicts.resolve", "{\"ops\":[\"lost\",\"lost2\"],\"choice\":\"server\"}");
+    assert_int_equal(resolved_of().already, 1);
+    assert_int_equal(resolved_of().resolved, 1);
+    ask_operator(kit, new_id(), "conflicts.resolve", "{\"id\":2,\"choice\":\"local\"}");
+    assert_int_equal(resolved_of().already, 1);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM versions"), 3);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM conflicts WHERE (id = 1 AND resolved_by ="
+                                    " '_op-anna') OR (id = 2 AND resolved_by = 'edge-001')"),
+                     2);
+    sb_buf_free(&json);
+}
+
+static void a_deleted_document_comes_back_with_what_the_edit_had_set(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_document doc;
+
+    make_conflict(kit);
+    ask_operator(kit, new_id(), "conflicts.resolve", "{\"id\":1,\"choice\":\"server\"}");
+    ack_is(put_settings(kit, "lost2", "{\"op_id\":\"s1\"}", "{\"a\":1,\"b\":4,\"c\":0}"),
+           SB_RESULT_CONFLICT);
+    ack_is(put_settings(kit, "lost3", "{\"op_id\":\"s1\"}", "{\"a\":1,\"b\":5,\"c\":0}"),
+           SB_RESULT_CONFLICT);
+    ask_operator(kit, new_id(), "conflicts.resolve",
+                 "{\"id\":3,\"choice\":\"merge\",\"data\":null}");
+    assert_int_equal(resolved_of().version, 3);
+    ask_operator(kit, new_id(), "conflicts.resolve", "{\"id\":2,\"choice\":\"local\"}");
+    assert_int_equal(resolved_of().version, 4);
+    doc = settings_in_force(kit);
+    assert_string_equal(doc.data.data, "{\"b\": 4}");
+    sb_document_free(&doc);
+}
+
+static void the_conflicts_of_all_users_have_pages_too(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_conflicts list;
+
+    kit_sql(kit,
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20)"
+            " INSERT INTO conflicts (device, stream, op_id, user, code, hlc, submitted, sn, seq,"
+            " server_version, opened_ms, resolved_ms)"
+            " SELECT 'edge-001', 'settings/u' || i % 3, 'op' || i, 'u' || i % 3, '',"
+            " '0000000000000001', '{}', 1, i, 1, 1, CASE WHEN i % 2 = 0 THEN 1 END FROM n");
+    ask_operator(kit, new_id(), "conflicts.list", "{\"limit\":4,\"after\":5}");
+    succeeded();
+    assert_int_equal(sb_conflicts_decode(answer.data, &list, NULL), 0);
+    assert_int_equal(list.count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(list.list[i].id, 7 + 2 * i);
+    assert_true(list.has_more);
+    sb_conflicts_free(&list);
+    ask_operator(kit, new_id(), "conflicts.list", "{\"limit\":4,\"after\":13}");
+    assert_int_equal(sb_conflicts_decode(answer.data, &list, NULL), 0);
+    assert_int_equal(list.count, 3);
+    assert_false(list.has_more);
+    sb_conflicts_free(&list);
+}
+
 static void operators_name_the_user_and_need_no_binding(void **state)
 {
     struct kit *kit = *state;
@@ -443,6 +567,11 @@ int main(void)
         TEST(an_operator_leaves_the_server_or_writes_another_text),
         TEST(an_operator_may_delete),
         TEST(what_cannot_be_decided_here_is_refused_and_stays_open),
+        TEST(a_decision_that_no_device_could_read_is_refused),
+        TEST(a_decision_and_its_answer_are_kept_together_or_not_at_all),
+        TEST(of_a_device_and_two_operators_the_first_decides),
+        TEST(a_deleted_document_comes_back_with_what_the_edit_had_set),
+        TEST(the_conflicts_of_all_users_have_pages_too),
         TEST(operators_name_the_user_and_need_no_binding),
         TEST(only_configured_operators_may),
         TEST(what_an_operator_sends_that_is_no_request_is_refused),
