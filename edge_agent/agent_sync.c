@@ -72,11 +72,29 @@ static void round_returned(void *ctx, const struct edge_synced *synced, const st
     agent->round.err = *err;
 }
 
+/* A full sync reads again what could not be opened: the keys may be others by now. */
+static void retry_trouble(struct agent *agent)
+{
+    struct sb_err err;
+    int rc = outbox_begin(agent->ob, &err);
+
+    if (rc == 0) {
+        rc = outbox_documents_retry_trouble(agent->ob, &err);
+        if (rc == 0)
+            rc = outbox_commit(agent->ob, &err);
+        else
+            outbox_rollback(agent->ob);
+    }
+    if (rc != 0)
+        sb_log_err("sync", &err);
+}
+
 static void ask_core(struct agent *agent, struct sb_now now)
 {
     struct agent_round *round = &agent->round;
     struct sb_err err;
 
+    retry_trouble(agent);
     round->again = false;
     round->in_core = true;
     if (edge_sync_scheduled(agent->edge, 0, now, round_returned, agent, &err) == 0)
@@ -404,6 +422,7 @@ static void sync_detached(struct agent *agent, uint64_t client, const char *user
     struct sb_buf json = {0};
     struct sb_err err;
 
+    retry_trouble(agent);
     edge_wake(agent->edge); /* the user may have been added this moment, by another process */
     if (edge_sync(agent->edge, or_all(user), or_all(table), 0, now, detached_returned, agent,
                   &err) != 0) {
@@ -441,6 +460,7 @@ void agent_sync_call(struct agent *agent, const struct sb_control_call *call, st
     memcpy(wait->user, user, sizeof(user));
     memcpy(wait->table, table, sizeof(table));
     hurry(agent, now);
+    retry_trouble(agent);
     wait->in_core = true;
     if (edge_sync(agent->edge, or_all(user), or_all(table), timeout_ms, now, sync_returned, wait,
                   &err) != 0) {
