@@ -156,7 +156,7 @@ def durable_state(edge):
     tables = {"streams": "SELECT s, stream, next_seq, settled, refused FROM streams ORDER BY s",
               "outbox": "SELECT key, last_seq, body FROM outbox ORDER BY key",
               "dead": "SELECT * FROM dead", "conflicts": "SELECT * FROM conflicts",
-              "holes": "SELECT * FROM holes", "settings": "SELECT * FROM settings",
+              "holes": "SELECT * FROM holes", "documents": "SELECT * FROM documents",
               "epochs": "SELECT * FROM epochs", "meta": "SELECT * FROM meta"}
     return {name: read_rows(edge.state / "outbox.db", query) for name, query in tables.items()}
 
