@@ -26,6 +26,7 @@ static enum sb_code code_of(int rc)
         return SB_EREAD_ONLY;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: /* somebody holds a lock of the WAL for longer than SQLite tries */
         return SB_EBUSY;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
