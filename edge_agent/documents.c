@@ -78,7 +78,8 @@ static int add_stamps(const struct documents *docs, const struct outbox_document
                       struct sb_err *err)
 {
     const struct sb_stamp mine = sb_stamp_of(hlc, sb_span_of(docs->device));
-    const struct sb_stamp theirs = sb_stamp_of(local->hlc, sb_span_of(local->version_device));
+    const char *newest = local->hlc == local->op_hlc ? docs->device : local->version_device;
+    const struct sb_stamp theirs = sb_stamp_of(local->hlc, sb_span_of(newest));
     struct sb_array_keys arrays = {0};
     struct sb_stamps stamps = {0};
     struct sb_buf declared = {0};
@@ -269,6 +270,7 @@ int document_enqueue(const struct documents *docs, struct outbox_document *local
     if (receipt->repeat)
         return 0;
     memcpy(local->last_op, ready->op_id, sizeof(local->last_op));
+    local->op_hlc = ready->hlc;
     local->sealed = local->sealed || ready->sealed;
     if (ready->sealed) {
         sb_buf_clear(&local->stamps);
@@ -388,8 +390,8 @@ int documents_backfill(const struct documents *docs, const struct document_name 
     return rc;
 }
 
-int documents_acked(struct outbox *ob, const struct document_name *name, uint64_t version,
-                    struct sb_err *err)
+int documents_acked(struct outbox *ob, const struct document_name *name, const char *op_id,
+                    uint64_t version, struct sb_err *err)
 {
-    return outbox_document_see(ob, name, version, err);
+    return outbox_document_see(ob, name, op_id, version, err);
 }

@@ -86,9 +86,10 @@ int documents_backfill(const struct documents *docs, const struct document_name 
 
 /* ---- what answers to operations change (V4, V5) ---- */
 
-/* An operation of this document made or found `version`: what a read brings must not be older. */
-int documents_acked(struct outbox *ob, const struct document_name *name, uint64_t version,
-                    struct sb_err *err);
+/* This operation of the document made or found `version`: what a read brings must not be older, nor
+ * may what is sealed in it. */
+int documents_acked(struct outbox *ob, const struct document_name *name, const char *op_id,
+                    uint64_t version, struct sb_err *err);
 
 enum documents_mended {
     DOCUMENTS_SAME,   /* no conflict waits, or operations are still pending */

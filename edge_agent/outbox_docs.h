@@ -54,7 +54,8 @@ struct outbox_document {
     bool sealed;          /* the cloud's document that replaced it was encrypted */
     enum sb_code trouble; /* what the cloud has could not be opened: tampered, stale, no_key,
                              wrong_key; SB_OK = none */
-    uint64_t hlc;         /* highest stamp of the document in force */
+    uint64_t hlc;         /* highest stamp of the document in force, as far as it is answered */
+    uint64_t op_hlc;      /* of last_op, 0 = unknown */
     struct sb_buf stamps; /* JSON object text, empty where none are kept */
     int64_t updated_us;   /* when the text here changed last */
 };
@@ -85,9 +86,10 @@ int outbox_documents_trouble(struct outbox *ob, const char *user,
                                          const struct outbox_document *doc),
                              void *ctx, struct sb_err *err);
 
-/* An answer named this version of it: at least that was seen, and it is loose (V5, V6). */
-int outbox_document_see(struct outbox *ob, const struct document_name *name, uint64_t version,
-                        struct sb_err *err);
+/* An answer to this operation named this version of it: at least that was seen, and it is loose
+ * (V5, V6). Where it is the newest one its HLC is a stamp of the document now. */
+int outbox_document_see(struct outbox *ob, const struct document_name *name, const char *op_id,
+                        uint64_t version, struct sb_err *err);
 /* It is to be read again by id. */
 int outbox_document_stale(struct outbox *ob, const struct document_name *name, struct sb_err *err);
 /* The first (user, table) with stale documents after the one given ("" first); both move on. */
@@ -102,9 +104,10 @@ int outbox_documents_retry_trouble(struct outbox *ob, struct sb_err *err);
  * memory alone counts as pending. */
 int outbox_document_pending(struct outbox *ob, const struct document_name *name, bool *pending,
                             struct sb_err *err);
-/* The document that number seq of s is about; *found false where there is no row. */
+/* The document that number seq of s is about, and its op_id; *found false where there is no row. */
 int outbox_row_document(struct outbox *ob, int64_t s, uint64_t seq, bool *found,
-                        char doc[DOCUMENT_TEXT_MAX + 1], struct sb_err *err);
+                        char doc[DOCUMENT_TEXT_MAX + 1], char op_id[SB_ID_MAX + 1],
+                        struct sb_err *err);
 
 /* V6. What was seen since the last pull of this table ended at `version` or above stays loose. */
 int outbox_documents_settle_loose(struct outbox *ob, const char *user, const char *table,

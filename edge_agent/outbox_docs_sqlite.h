@@ -5,7 +5,7 @@
 
 #define DOCUMENT_COLUMNS                                                                           \
     "user, tbl, id, last_op, base_tag, version, version_op, version_device, version_at, seen,"     \
-    " loose, stale, unsent, sealed, trouble, hlc, updated_us, stamps, doc, unsent_before"
+    " loose, stale, unsent, sealed, trouble, hlc, op_hlc, updated_us, stamps, doc, unsent_before"
 #define OPEN_COLUMNS                                                                               \
     "id, user, tbl, doc_id, code, policy, version, opened_us, resolved_us, resolution,"            \
     " resolved_by, pointers, ops, arrays, base, local, server"
@@ -17,14 +17,16 @@
     X(Q_DOCUMENT_SET,                                                                              \
       "INSERT INTO documents(" DOCUMENT_COLUMNS ")"                                                \
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"   \
-      " ?19, ?20) ON CONFLICT(user, tbl, id) DO UPDATE SET last_op = excluded.last_op,"            \
+      " ?19, ?20, ?21) ON CONFLICT(user, tbl, id) DO UPDATE SET last_op = excluded.last_op,"       \
       " base_tag = excluded.base_tag, version = excluded.version,"                                 \
       " version_op = excluded.version_op, version_device = excluded.version_device,"               \
       " version_at = excluded.version_at, seen = excluded.seen, loose = excluded.loose,"           \
       " stale = excluded.stale, unsent = excluded.unsent, sealed = excluded.sealed,"               \
-      " trouble = excluded.trouble, hlc = excluded.hlc, updated_us = excluded.updated_us,"         \
+      " trouble = excluded.trouble, hlc = excluded.hlc, op_hlc = excluded.op_hlc, updated_us = "   \
+      "excluded.updated_us,"                                                                       \
       " stamps = excluded.stamps, doc = excluded.doc, unsent_before = excluded.unsent_before")     \
-    X(Q_DOCUMENT_SEE, "UPDATE documents SET seen = max(seen, ?4), loose = 1"                       \
+    X(Q_DOCUMENT_SEE, "UPDATE documents SET seen = max(seen, ?4), loose = 1,"                      \
+                      " hlc = iif(last_op = ?5, max(hlc, op_hlc), hlc)"                            \
                       " WHERE user = ?1 AND tbl = ?2 AND id = ?3")                                 \
     X(Q_DOCUMENT_STALE, "INSERT INTO documents(user, tbl, id, stale) VALUES(?1, ?2, ?3, 1)"        \
                         " ON CONFLICT(user, tbl, id) DO UPDATE SET stale = 1")                     \
@@ -57,7 +59,7 @@
     X(Q_STREAM_RESENT, "UPDATE streams SET resent = max(resent, ?2) WHERE s = ?1")                 \
     X(Q_ROW_OF_DOCUMENT, "SELECT key FROM outbox WHERE doc = ?1 AND key >= ?2 AND key <= ?3"       \
                          " ORDER BY key LIMIT 1")                                                  \
-    X(Q_ROW_DOCUMENT, "SELECT doc FROM outbox WHERE key = ?1")                                     \
+    X(Q_ROW_DOCUMENT, "SELECT doc, op_id FROM outbox WHERE key = ?1")                              \
     /* versions that were replaced here */                                                         \
     X(Q_KEPT_ADD, "INSERT INTO local_versions(user, tbl, doc_id, version, op_id, hlc, made_us,"    \
                   " kept_us, doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                     \

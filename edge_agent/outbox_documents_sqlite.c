@@ -73,10 +73,11 @@ static void read_document(sqlite3_stmt *stmt, struct outbox_document *doc)
     doc->sealed = sqlite3_column_int(stmt, 13) != 0;
     doc->trouble = trouble.len > 0 ? sb_code_from_name(trouble.data, trouble.len) : SB_OK;
     doc->hlc = (uint64_t)sqlite3_column_int64(stmt, 15);
-    doc->updated_us = sqlite3_column_int64(stmt, 16);
-    read_text(stmt, 17, &doc->stamps);
-    doc->exists = read_text(stmt, 18, &doc->doc);
-    doc->has_unsent_before = read_text(stmt, 19, &doc->unsent_before);
+    doc->op_hlc = (uint64_t)sqlite3_column_int64(stmt, 16);
+    doc->updated_us = sqlite3_column_int64(stmt, 17);
+    read_text(stmt, 18, &doc->stamps);
+    doc->exists = read_text(stmt, 19, &doc->doc);
+    doc->has_unsent_before = read_text(stmt, 20, &doc->unsent_before);
 }
 
 int outbox_document_get(struct outbox *ob, const struct document_name *name,
@@ -126,11 +127,12 @@ int outbox_document_set(struct outbox *ob, const struct document_name *name,
     sqlite3_bind_text(stmt, 15, in->trouble == SB_OK ? "" : sb_code_name(in->trouble), -1,
                       SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 16, (int64_t)in->hlc);
-    sqlite3_bind_int64(stmt, 17, in->updated_us);
-    sqlite3_bind_text(stmt, 18, in->stamps.len > 0 ? in->stamps.data : "", (int)in->stamps.len,
+    sqlite3_bind_int64(stmt, 17, (int64_t)in->op_hlc);
+    sqlite3_bind_int64(stmt, 18, in->updated_us);
+    sqlite3_bind_text(stmt, 19, in->stamps.len > 0 ? in->stamps.data : "", (int)in->stamps.len,
                       SQLITE_STATIC);
-    bind_optional(stmt, 19, in->exists, &in->doc);
-    bind_optional(stmt, 20, in->has_unsent_before, &in->unsent_before);
+    bind_optional(stmt, 20, in->exists, &in->doc);
+    bind_optional(stmt, 21, in->has_unsent_before, &in->unsent_before);
     return outbox_run(ob, stmt, "outbox: document", err);
 }
 
@@ -139,8 +141,8 @@ int outbox_document_forget(struct outbox *ob, const struct document_name *name, 
     return run_named(ob, Q_DOCUMENT_FORGET, name, err);
 }
 
-int outbox_document_see(struct outbox *ob, const struct document_name *name, uint64_t version,
-                        struct sb_err *err)
+int outbox_document_see(struct outbox *ob, const struct document_name *name, const char *op_id,
+                        uint64_t version, struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_DOCUMENT_SEE, err);
 
@@ -149,6 +151,7 @@ int outbox_document_see(struct outbox *ob, const struct document_name *name, uin
         return -(int)SB_EIO;
     bind_name(stmt, name);
     sqlite3_bind_int64(stmt, 4, (int64_t)version);
+    sqlite3_bind_text(stmt, 5, op_id, -1, SQLITE_STATIC);
     return outbox_run(ob, stmt, "outbox: document", err);
 }
 
@@ -348,12 +351,13 @@ int outbox_document_pending(struct outbox *ob, const struct document_name *name,
 }
 
 int outbox_row_document(struct outbox *ob, int64_t s, uint64_t seq, bool *found,
-                        char doc[DOCUMENT_TEXT_MAX + 1], struct sb_err *err)
+                        char doc[DOCUMENT_TEXT_MAX + 1], char op_id[SB_ID_MAX + 1],
+                        struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_ROW_DOCUMENT, err);
     int rc;
 
-    doc[0] = '\0';
+    doc[0] = op_id[0] = '\0';
     *found = false;
     if (stmt == NULL)
         return -(int)SB_EIO;
@@ -361,6 +365,7 @@ int outbox_row_document(struct outbox *ob, int64_t s, uint64_t seq, bool *found,
     rc = outbox_step(ob, stmt, "outbox: row", err);
     if (rc == 1) {
         outbox_column_copy(stmt, 0, doc, DOCUMENT_TEXT_MAX + 1);
+        outbox_column_copy(stmt, 1, op_id, SB_ID_MAX + 1);
         *found = doc[0] != '\0';
     }
     sqlite3_reset(stmt);

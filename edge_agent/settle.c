@@ -31,10 +31,11 @@ static bool of_documents(const struct lane *lane)
 }
 
 /* Which document is number seq about? *found is false where its row is gone. */
-static int find_document(struct settling *st, uint64_t seq, bool *found, struct document_name *name)
+static int find_document(struct settling *st, uint64_t seq, bool *found, struct document_name *name,
+                         char op_id[SB_ID_MAX + 1])
 {
     char doc[DOCUMENT_TEXT_MAX + 1];
-    int rc = outbox_row_document(st->ob, st->lane->s, seq, found, doc, st->err);
+    int rc = outbox_row_document(st->ob, st->lane->s, seq, found, doc, op_id, st->err);
 
     if (rc == 0 && *found &&
         document_name_parse(name, st->lane->stream.name, sb_span_of(doc), NULL))
@@ -55,14 +56,15 @@ static int settle_version(struct settling *st, const struct sb_version_pair *pai
 {
     struct settle_seen *seen = &st->counts->seen;
     struct document_name name;
+    char op_id[SB_ID_MAX + 1];
     bool found;
-    int rc = find_document(st, pair->seq, &found, &name);
+    int rc = find_document(st, pair->seq, &found, &name, op_id);
 
     if (rc < 0 || !found)
         return rc;
     seen->at = sb_xgrow(seen->at, seen->count, sizeof(*seen->at));
     seen->at[seen->count++] = (struct settle_version){name, pair->version};
-    rc = documents_acked(st->ob, &name, pair->version, st->err);
+    rc = documents_acked(st->ob, &name, op_id, pair->version, st->err);
     return rc < 0 ? rc : note_upload(st, &name);
 }
 
@@ -82,11 +84,12 @@ static int settle_versions(struct settling *st, uint64_t lo, uint64_t hi)
 static int reread_rejected(struct settling *st, uint64_t seq)
 {
     struct document_name name;
+    char op_id[SB_ID_MAX + 1];
     bool found = false;
     int rc = 0;
 
     if (of_documents(st->lane))
-        rc = find_document(st, seq, &found, &name);
+        rc = find_document(st, seq, &found, &name, op_id);
     return rc < 0 || !found ? rc : outbox_document_stale(st->ob, &name, st->err);
 }
 
@@ -180,12 +183,13 @@ static int keep_conflict(struct settling *st, const struct sb_conflict *conflict
 static int settle_conflict(struct settling *st, const struct sb_conflict *conflict)
 {
     struct document_name name;
+    char op_id[SB_ID_MAX + 1];
     bool found = false;
     int rc;
 
     if (!open_row(st, conflict->seq))
         return 0;
-    rc = find_document(st, conflict->seq, &found, &name);
+    rc = find_document(st, conflict->seq, &found, &name, op_id);
     if (rc == 0 && !found)
         rc = sb_fail(st->err, SB_ECORRUPT, "outbox: number %llu of %s has no document",
                      (unsigned long long)conflict->seq, st->lane->name);

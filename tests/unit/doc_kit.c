@@ -72,14 +72,14 @@ static void settle(const char *stream, uint64_t seq, bool refused)
                      0);
 }
 
-static struct document_name name_of(const char *stream, uint64_t seq)
+static struct document_name name_of(const char *stream, uint64_t seq, char op_id[SB_ID_MAX + 1])
 {
     char doc[DOCUMENT_TEXT_MAX + 1];
     struct document_name name;
     bool found;
 
-    assert_int_equal(outbox_row_document(kit_ob, kit_load(stream)->s, seq, &found, doc, &kit_err),
-                     0);
+    assert_int_equal(
+        outbox_row_document(kit_ob, kit_load(stream)->s, seq, &found, doc, op_id, &kit_err), 0);
     assert_true(found);
     assert_int_equal(document_name_parse(&name, "user-1", sb_span_of(doc), &kit_err), 0);
     return name;
@@ -87,7 +87,8 @@ static struct document_name name_of(const char *stream, uint64_t seq)
 
 void doc_conflict(const char *stream, uint64_t seq, enum sb_policy policy, const char *server)
 {
-    const struct document_name name = name_of(stream, seq);
+    char op_id[SB_ID_MAX + 1];
+    const struct document_name name = name_of(stream, seq, op_id);
     struct sb_conflict conflict = {.policy = policy};
 
     kit_begin();
@@ -102,10 +103,11 @@ void doc_conflict(const char *stream, uint64_t seq, enum sb_policy policy, const
 
 void doc_acked(const char *stream, uint64_t seq, uint64_t version)
 {
-    const struct document_name name = name_of(stream, seq);
+    char op_id[SB_ID_MAX + 1];
+    const struct document_name name = name_of(stream, seq, op_id);
 
     kit_begin();
-    assert_int_equal(documents_acked(kit_ob, &name, version, &kit_err), 0);
+    assert_int_equal(documents_acked(kit_ob, &name, op_id, version, &kit_err), 0);
     settle(stream, seq, false);
     kit_commit();
 }

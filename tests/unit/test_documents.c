@@ -711,6 +711,31 @@ static void newer_version_with_an_older_inside_is_stale(void **state)
                      DOCUMENTS_TAKEN);
 }
 
+static void inside_below_the_own_answered_edit_is_stale(void **state)
+{
+    (void)state;
+    doc_put("projects", "p1", "op-1", "{}");
+    doc_acked(DOC_RECORDS, 1, 1);
+    assert_int_equal(doc_take("projects", "p1", SEALED(2, "kop-x2.20.7b2261223a317d")),
+                     DOCUMENTS_CLOSED);
+    assert_int_equal(trouble("p1"), SB_ESTALE);
+    doc_assert("projects", "p1", "{}");
+}
+
+static void edit_that_lost_makes_nothing_stale(void **state)
+{
+    (void)state;
+    doc_put("projects", "p1", "op-1", "{}");
+    doc_acked(DOC_RECORDS, 1, 1);
+    assert_int_equal(doc_take("projects", "p1", SEALED(2, "kop-x2.7fffffffffff0000.7b7d")),
+                     DOCUMENTS_TAKEN);
+    doc_put("projects", "p1", "op-2", "{\"b\":1}");
+    doc_conflict(DOC_RECORDS, 2, SB_POLICY_MERGE,
+                 SEALED(3, "kop-x3.7fffffffffff0000.7b2261223a317d"));
+    assert_int_equal(doc_mend("projects", "p1"), DOCUMENTS_MENDED);
+    doc_assert("projects", "p1", "{\"a\": 1, \"b\": 1}");
+}
+
 static void stamps_go_inside_where_the_policy_is_latest(void **state)
 {
     (void)state;
@@ -767,6 +792,8 @@ int main(void)
         SEALED_CASE(sealed_document_without_any_codec_is_closed),
         SEALED_CASE(plain_document_in_place_of_a_sealed_one_is_tampered),
         SEALED_CASE(newer_version_with_an_older_inside_is_stale),
+        SEALED_CASE(inside_below_the_own_answered_edit_is_stale),
+        SEALED_CASE(edit_that_lost_makes_nothing_stale),
         SEALED_CASE(stamps_go_inside_where_the_policy_is_latest),
     };
 #undef CASE
