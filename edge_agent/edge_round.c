@@ -57,20 +57,6 @@ static int begin_round(struct edge *edge, const struct asked *asked, int64_t tim
     return 0;
 }
 
-/* Whoever asks may have put other keys in place. */
-static void retry_trouble(struct edge *edge)
-{
-    struct sb_err err;
-    int rc = outbox_begin(edge->ob, &err);
-
-    if (rc == 0 && (rc = outbox_documents_retry_trouble(edge->ob, &err)) == 0)
-        rc = outbox_commit(edge->ob, &err);
-    if (rc < 0) {
-        outbox_rollback(edge->ob);
-        edge_note_error(edge, &err);
-    }
-}
-
 int edge_sync(struct edge *edge, const char *user, const char *table, int64_t timeout_ms,
               struct sb_now now, edge_synced_fn fn, void *ctx, struct sb_err *err)
 {
@@ -82,7 +68,6 @@ int edge_sync(struct edge *edge, const char *user, const char *table, int64_t ti
         return rc;
     if (!found)
         return sb_fail(err, SB_ENOT_FOUND, "user %s is not on this device", user);
-    retry_trouble(edge);
     return begin_round(edge, &asked, timeout_ms, now, fn, ctx, err);
 }
 
