@@ -10,7 +10,8 @@
 #include "common/pointers.h"
 
 #define LIMIT_DEFAULT  100
-#define VALUE_BYTES    60 /* of a value in the table of `show` */
+#define VALUE_BYTES    60   /* of a value in the table of `show` */
+#define PLACES_MAX     1000 /* of one conflict that are shown; the documents have them all */
 #define MERGE_MAX_FILE (SB_RECORD_MAX_BYTES + 65536)
 
 const struct sb_cli_option conflicts_list_options[] = {
@@ -59,7 +60,9 @@ static int read_id(struct sb_cli *cli, uint64_t *id)
 struct listing {
     struct cloud_cli c;
     struct sb_table *table;
-    struct sb_buf out; /* JSON */
+    struct sb_buf out;           /* JSON */
+    uint64_t limit, count, last; /* last: the id of the last one */
+    bool has_more;
 };
 
 static void put_entry(struct sb_buf *out, const struct sb_conflict_entry *e)
@@ -87,6 +90,12 @@ static bool list_entry(void *ctx, const struct conflict_entry *entry)
     const struct sb_conflict_entry *e = &entry->told;
     struct listing *l = ctx;
 
+    if (l->limit > 0 && l->count == l->limit) {
+        l->has_more = true;
+        return false;
+    }
+    l->count++;
+    l->last = e->id;
     if (sb_cli_json(l->c.cli)) {
         put_entry(&l->out, e);
         return true;
@@ -122,15 +131,19 @@ int cmd_conflicts_list(struct sb_cli *cli)
     l.table = sb_table_new(heads, sizeof(heads) / sizeof(heads[0]));
     sb_put_open(&l.out, NULL, '{');
     sb_put_open(&l.out, "conflicts", '[');
-    rc = store_conflict_entries(
-        l.c.store, user, !sb_cli_given(cli, "all"), (uint64_t)sb_cli_number(cli, "after", 0),
-        (uint64_t)sb_cli_number(cli, "limit", LIMIT_DEFAULT), list_entry, &l, &err);
+    l.limit = (uint64_t)sb_cli_number(cli, "limit", LIMIT_DEFAULT);
+    rc = store_conflict_entries(l.c.store, user, !sb_cli_given(cli, "all"),
+                                (uint64_t)sb_cli_number(cli, "after", 0),
+                                l.limit > 0 ? l.limit + 1 : 0, list_entry, &l, &err);
     if (rc == 0 && sb_cli_json(cli)) {
         sb_put_close(&l.out, ']');
+        sb_put_bool(&l.out, "has_more", l.has_more);
         sb_put_close(&l.out, '}');
         cloud_cli_print_json(&l.out);
     } else if (rc == 0) {
         sb_table_print(l.table, sb_cli_colour(cli), stdout);
+        if (l.has_more)
+            sb_cli_note(cli, "there are more: --after %llu", (unsigned long long)l.last);
     }
     sb_table_free(l.table);
     sb_buf_free(&l.out);
@@ -144,6 +157,7 @@ int cmd_conflicts_list(struct sb_cli *cli)
 struct columns {
     struct sb_span base, submitted, server;
     struct sb_pointers places;
+    size_t shown; /* of the places: each is looked up in three documents */
     const struct sb_array_keys *keys;
 };
 
@@ -162,7 +176,7 @@ static bool is_object(struct sb_span text)
 }
 
 /* The places that are told; where these are none or the whole document, those that differ. */
-static void find_places(struct columns *c, const struct sb_conflict_view *view)
+static void add_places(struct columns *c, const struct sb_conflict_view *view)
 {
     struct sb_span told = sb_buf_span(&view->entry.pointers);
     bool whole = sb_span_is(told, "[]") || sb_span_is(told, "[\"\"]");
@@ -177,6 +191,12 @@ static void find_places(struct columns *c, const struct sb_conflict_view *view)
     }
 }
 
+static void find_places(struct columns *c, const struct sb_conflict_view *view)
+{
+    add_places(c, view);
+    c->shown = c->places.count < PLACES_MAX ? c->places.count : PLACES_MAX;
+}
+
 static struct sb_span value_at(struct sb_span document, struct sb_span pointer,
                                const struct sb_array_keys *keys)
 {
@@ -188,7 +208,7 @@ static struct sb_span value_at(struct sb_span document, struct sb_span pointer,
 static void put_places(struct sb_buf *out, const struct columns *c)
 {
     sb_put_open(out, "places", '[');
-    for (size_t i = 0; i < c->places.count; i++) {
+    for (size_t i = 0; i < c->shown; i++) {
         struct sb_span pointer = sb_pointers_get(&c->places, i);
 
         sb_put_open(out, NULL, '{');
@@ -201,6 +221,7 @@ static void put_places(struct sb_buf *out, const struct columns *c)
         sb_put_close(out, '}');
     }
     sb_put_close(out, ']');
+    sb_put_u64(out, "places_left_out", c->places.count - c->shown);
 }
 
 /* Cut off at the beginning of a character. */
@@ -225,7 +246,7 @@ static void print_places(const struct cloud_cli *c, const struct columns *column
     static const char *const heads[] = {"POINTER", "BASE", "SUBMITTED", "IN FORCE"};
     struct sb_table *table = sb_table_new(heads, sizeof(heads) / sizeof(heads[0]));
 
-    for (size_t i = 0; i < columns->places.count; i++) {
+    for (size_t i = 0; i < columns->shown; i++) {
         struct sb_span pointer = sb_pointers_get(&columns->places, i);
 
         sb_table_span(table, pointer.len > 0 ? pointer : SB_SPAN("(document)"));
@@ -235,6 +256,9 @@ static void print_places(const struct cloud_cli *c, const struct columns *column
     }
     sb_table_print(table, sb_cli_colour(c->cli), stdout);
     sb_table_free(table);
+    if (columns->places.count > columns->shown)
+        sb_cli_note(c->cli, "and %zu places more; the documents are in --json",
+                    columns->places.count - columns->shown);
 }
 
 static void print_line(const char *label, const char *text)

@@ -377,6 +377,12 @@ def test_the_command_line_shows_and_decides_with_and_without_the_daemon(stack, u
         ("won", "settings", "settings"), ("lost", "settings", "settings")]
     assert "lost" in cli("conflicts", "list", "--user", user).stdout
     number = listed[1]["id"]
+    page = shown("conflicts", "list", "--user", user, "--limit", 1)
+    assert [c["op_id"] for c in page["conflicts"]] == ["won"] and page["has_more"] is True
+    said = cli("conflicts", "list", "--user", user, "--limit", 1).stderr
+    assert f"--after {listed[0]['id']}" in said
+    page = shown("conflicts", "list", "--user", user, "--after", listed[0]["id"], "--limit", 1)
+    assert [c["op_id"] for c in page["conflicts"]] == ["lost"] and page["has_more"] is False
     one = shown("conflicts", "show", number)
     assert one["places"] == [{"pointer": "/theme", "base": "none", "submitted": "dark",
                               "server": "light"}]

@@ -859,7 +859,7 @@ static struct sb_reply *edit_many(struct kit *kit, const char *name, const char 
 
 static void a_batch_that_is_too_much_work_is_answered_in_part(void **state)
 {
-    enum { COUNT = 200, EACH = 900000 };
+    enum { COUNT = 100, EACH = 900000 };
     struct kit *kit = *state;
     const struct sb_reply *reply;
     struct sb_buf large = {0};
@@ -881,7 +881,7 @@ static void a_batch_that_is_too_much_work_is_answered_in_part(void **state)
     assert_int_equal(parts, (COUNT + LIMIT_BATCH_WORK / EACH) / (LIMIT_BATCH_WORK / EACH + 1));
     assert_int_equal(kit_count(kit, "SELECT count(*) FROM conflicts"), COUNT);
     assert_int_equal(kit_count(kit,
-                               "SELECT decided = '[[1,200]]' AND conflict = 200 AND repeats = 0"
+                               "SELECT decided = '[[1,100]]' AND conflict = 100 AND repeats = 0"
                                " FROM streams WHERE device = 'edge-002'"),
                      1);
     /* one that is answered again is work too */
