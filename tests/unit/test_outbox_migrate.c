@@ -146,7 +146,7 @@ static void settings_are_documents_now(void **state)
 static void operations_are_found_by_their_document(void **state)
 {
     const struct document_name name = {"user-1", "settings", "settings"};
-    char doc[DOCUMENT_TEXT_MAX + 1];
+    char doc[DOCUMENT_TEXT_MAX + 1], op_id[SB_ID_MAX + 1];
     bool pending, found;
     struct lane *lane;
 
@@ -156,11 +156,12 @@ static void operations_are_found_by_their_document(void **state)
     assert_true(pending);
     lane = kit_load("settings/user-1");
     assert_int_equal(lane_pending(lane), 1);
-    assert_int_equal(outbox_row_document(kit_ob, lane->s, 2, &found, doc, &kit_err), 0);
+    assert_int_equal(outbox_row_document(kit_ob, lane->s, 2, &found, doc, op_id, &kit_err), 0);
     assert_true(found);
     assert_string_equal(doc, "settings");
+    assert_string_equal(op_id, "op-2");
     lane = kit_load("sensors/air_quality");
-    assert_int_equal(outbox_row_document(kit_ob, lane->s, 1, &found, doc, &kit_err), 0);
+    assert_int_equal(outbox_row_document(kit_ob, lane->s, 1, &found, doc, op_id, &kit_err), 0);
     assert_false(found);
 }
 
@@ -200,7 +201,7 @@ static void conflict_in_force_is_an_open_one_and_the_other_waits(void **state)
 
 static void dead_operation_can_be_sent_again(void **state)
 {
-    char doc[DOCUMENT_TEXT_MAX + 1];
+    char doc[DOCUMENT_TEXT_MAX + 1], op_id[SB_ID_MAX + 1];
     struct lane *lane;
     bool found;
 
@@ -210,7 +211,7 @@ static void dead_operation_can_be_sent_again(void **state)
     assert_int_equal(outbox_dead_retry(kit_ob, 3, kit_now, &kit_err), 0);
     kit_commit();
     lane = kit_load("settings/user-1");
-    assert_int_equal(outbox_row_document(kit_ob, lane->s, 6, &found, doc, &kit_err), 0);
+    assert_int_equal(outbox_row_document(kit_ob, lane->s, 6, &found, doc, op_id, &kit_err), 0);
     assert_string_equal(doc, "settings");
 }
 
