@@ -26,7 +26,8 @@ static bool is_meant(const char *user, const char *table, const struct sb_stream
            (strcmp(table, SB_TABLE_SETTINGS) == 0) == (stream->class == SB_UP_SETTINGS);
 }
 
-/* Operations on their way; waiting_only: not those of streams that a refusal or a switch holds. */
+/* Operations on their way, not those that a switch keeps here; waiting_only: nor those of streams
+ * that wait after a refusal. */
 static uint64_t pending_of(const struct agent *agent, const char *user, const char *table,
                            bool waiting_only)
 {
@@ -36,8 +37,8 @@ static uint64_t pending_of(const struct agent *agent, const char *user, const ch
     for (size_t i = 0; i < lanes->count; i++) {
         const struct lane *lane = &lanes->at[i];
 
-        if (is_meant(user, table, &lane->stream) &&
-            !(waiting_only && (lane->park_code != SB_OK || lane->off)))
+        if (is_meant(user, table, &lane->stream) && !lane->off &&
+            !(waiting_only && lane->park_code != SB_OK))
             pending += lane_pending(lane);
     }
     return pending;

@@ -253,22 +253,25 @@ static void become_command(const struct job *job)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     dup2(STDERR_FILENO, STDOUT_FILENO);
-    if (dup2(open("/dev/null", O_RDONLY), STDIN_FILENO) < 0)
+    if (dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO) < 0)
         give_up(job, AT_COMMAND);
     execve(job->hooks->program, job->hooks->words, job->environment);
     give_up(job, AT_COMMAND);
 }
 
-/* Everything above standard error is closed by the exec, whoever opened it and however. */
-static void close_at_exec(void)
+/* Whatever else the agent has open, its lock above all, must not outlive it in a child that hangs;
+ * whoever opened it and however. */
+static void close_others(int kept)
 {
-    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (kept > STDERR_FILENO + 1)
+        (void)close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+    (void)close_range((unsigned)kept + 1, ~0U, 0);
 }
 
 __attribute__((noreturn)) static void run_child(const struct job *job)
 {
     setpgid(0, 0); /* so that what the command starts is killed with it */
-    close_at_exec();
+    close_others(job->trouble);
     if (job->hooks->folder != NULL) {
         int folder = open_place(job);
 

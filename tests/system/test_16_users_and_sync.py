@@ -146,6 +146,23 @@ def test_sync_off_keeps_edits_here_and_backfill_sends_them(pair, user, stack):
     assert "0 documents and 0 records" in one.cli("user", "set", user, "--backfill").stdout
 
 
+def test_what_waits_when_a_switch_goes_off_is_parked_without_an_alarm(pair, user, stack):
+    one, _ = pair
+    one.cli("user", "add", user)
+    put(one, user, {"v": 1}, "--wait", "10s")
+    one.stop()
+    put(one, user, {"v": 2})
+    one.cli("user", "set", user, "sync=no", "--stream", "settings")
+    one.start()
+    result = one.json("sync", "--user", user)
+    assert result["success"] and result["remaining"] == 0
+    assert one.status()["pending_count"] == 1 and one.status()["parked"] == []
+    assert stack.ingest.settings(user)["settings"] == {"v": 1}
+    one.cli("user", "set", user, "sync=yes", "--stream", "settings")
+    wait_until(one.settled, 10, "resumed")
+    assert stack.ingest.settings(user)["settings"] == {"v": 2}
+
+
 def test_history_that_a_switch_held_back_is_sent_later(pair, user, stack):
     one, _ = pair
     one.put(f"history/{user}", {"command_id": "before"})

@@ -302,7 +302,8 @@ static void the_command_has_no_descriptor_of_the_agent(void **state)
     int fd = open("/dev/null", O_RDONLY); /* without CLOEXEC, as a library may have opened it */
 
     (void)state;
-    snprintf(command, sizeof(command), "sh -c 'test ! -e /proc/self/fd/%d'", fd);
+    snprintf(command, sizeof(command), "sh -c 'test ! -e /proc/$$/fd/%d -a ! -e /proc/$$/fd/3'",
+             fd);
     make(command, false, 5000);
     assert_int_equal(run(&theme), HOOKS_DONE);
     close(fd);
