@@ -1,5 +1,6 @@
 """A plain client: no outbox, just numbers, batches and the replies to them (PROTOCOL.md section 11)."""
 
+import gzip
 import json
 import secrets
 import uuid
@@ -11,6 +12,11 @@ from lib.wait import wait_until
 
 def new_epoch():
     return secrets.token_hex(8)
+
+
+def unpack(payload):
+    """The JSON of a message, packed or not."""
+    return json.loads(gzip.decompress(payload) if payload[:2] == b"\x1f\x8b" else payload)
 
 
 class PlainClient:
@@ -59,7 +65,7 @@ class PlainClient:
         """The reply that has come with it, or None."""
         for message in list(self._client.messages):
             if message.correlation == correlation and message.topic == reply_topic(self.device):
-                return json.loads(message.payload)
+                return unpack(message.payload)
         return None
 
     def wait_reply(self, correlation, timeout=5):
