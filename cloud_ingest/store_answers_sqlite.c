@@ -22,8 +22,9 @@ int store_answer_get(struct store *store, const char *sender, const char *id, bo
     return query_done(q, rc);
 }
 
-/* The sender's oldest beyond the limit. */
-static int remove_beyond(struct store *store, const char *sender, struct sb_err *err)
+/* The sender's oldest beyond the limit, but not this one, should the clock have been set back. */
+static int remove_beyond(struct store *store, const char *sender, const char *id,
+                         struct sb_err *err)
 {
     struct query *q = query_start(store, "SELECT count(*) FROM answers WHERE sender = ?");
     int64_t count = 0;
@@ -38,8 +39,9 @@ static int remove_beyond(struct store *store, const char *sender, struct sb_err 
     if (rc != 0 || count <= LIMIT_ANSWERS)
         return rc;
     q = query_start(store, "DELETE FROM answers WHERE sender = ?1 AND id IN (SELECT id FROM answers"
-                           " WHERE sender = ?1 ORDER BY made_ms, id LIMIT ?2)");
+                           " WHERE sender = ?1 AND id <> ?2 ORDER BY made_ms, id LIMIT ?3)");
     query_text(q, sender);
+    query_text(q, id);
     query_int(q, count - LIMIT_ANSWERS);
     return query_run(q, err);
 }
@@ -57,7 +59,7 @@ int store_answer_put(struct store *store, const char *sender, const char *id, ui
     query_span(q, answer);
     query_int(q, now_ms);
     rc = query_run(q, err);
-    return rc == 0 ? remove_beyond(store, sender, err) : rc;
+    return rc == 0 ? remove_beyond(store, sender, id, err) : rc;
 }
 
 int store_answers_purge(struct store *store, int64_t before_ms, int limit, int *gone,

@@ -584,6 +584,20 @@ static void so_many_answers_are_kept_for_so_long(void **state)
     assert_int_equal(kit_count(kit, "SELECT count(*) FROM answers"), 0);
 }
 
+static void the_answer_that_is_given_now_is_kept_whatever_the_clock_says(void **state)
+{
+    struct kit *kit = *state;
+
+    kit_sql(kit, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+                 " INSERT INTO answers (sender, id, hash, answer, made_ms)"
+                 " SELECT 'edge-001', 'future-' || i, 0, '{}', 9000000000000 + i FROM n");
+    ask(kit, "conflicts.resolve", "{\"ops\":[\"x\"],\"choice\":\"local\"}");
+    succeeded();
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM answers"), LIMIT_ANSWERS);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM answers WHERE id LIKE '0193%'"), 1);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM answers WHERE id = 'future-1'"), 0);
+}
+
 /* ---- notify ---- */
 
 static void others_are_told_after_the_commit_and_not_the_author(void **state)
@@ -703,6 +717,7 @@ int main(void)
         TEST(a_refusal_for_good_is_kept_too),
         TEST(reading_keeps_no_answers),
         TEST(so_many_answers_are_kept_for_so_long),
+        TEST(the_answer_that_is_given_now_is_kept_whatever_the_clock_says),
         TEST(others_are_told_after_the_commit_and_not_the_author),
         TEST(the_author_is_told_what_was_merged_in),
         TEST(a_transaction_tells_a_device_once_per_table),
