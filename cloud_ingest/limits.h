@@ -27,9 +27,12 @@
     3600000 /* a logical clock further ahead of ours is taken back to now                          \
              */
 
-#define LIMIT_BASE_TEXT       1024       /* of the base that an operation names */
-#define LIMIT_BATCH_WORK      (64 << 20) /* bytes of documents read and written for one batch: what
-                                          is left of it is not decided, nor answered */
+#define LIMIT_BASE_TEXT 1024 /* bytes of the base that an operation names */
+
+/* per batch: bytes of documents read and written; what is left of it is neither decided nor
+ * answered
+ */
+#define LIMIT_BATCH_WORK (64 << 20)
 
 /* in memory */
 #define LIMIT_CACHED_STREAMS   4096       /* stream states kept between transactions */
