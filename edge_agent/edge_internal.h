@@ -180,10 +180,17 @@ int edge_take_document(struct edge *edge, const struct document_name *name, stru
                        struct sb_now now, enum documents_taken *taken, uint64_t *version,
                        struct sb_err *err);
 
-/* edge_pull.c */
+/* edge_pull_list.c */
 void edge_pulls_free(struct edge *edge);
 /* Reads users, tables and switches, those of the lanes too. */
 void edge_pulls_look(struct edge *edge);
+/* Among the first `count`; NULL when there is none. Valid until one is appended. */
+struct pull *edge_pull_find(struct edge *edge, size_t count, const char *user, const char *table);
+struct pull *edge_pull_append(struct edge *edge, const char *user, const char *table);
+void edge_pull_sort(struct edge *edge);
+void edge_pull_drop_calls(struct edge *edge, const struct pull *pull);
+
+/* edge_pull.c */
 /* What is due becomes requests. */
 void edge_pull_step(struct edge *edge, struct sb_now now);
 void edge_pull_answer(struct edge *edge, struct edge_call *call, const struct sb_answer *answer,
@@ -196,6 +203,33 @@ void edge_pull_took(struct edge *edge, const struct document_name *name,
                     enum documents_taken taken);
 void edge_pull_changed(struct edge *edge, const struct document_name *name);
 void edge_pull_tell_changed(struct edge *edge);
+void edge_pull_end(struct edge *edge, struct pull *pull, struct sb_now now);
+void edge_pull_fail(struct edge *edge, struct pull *pull, const struct sb_err *err,
+                    struct sb_now now);
+/* A call of the core's own about this pull; NULL when no place is free. */
+struct edge_call *edge_pull_call(struct edge *edge, enum edge_call_kind kind, const char *op,
+                                 const struct pull *pull, struct sb_now now);
+
+/* edge_pull_pages.c */
+int edge_pull_start(struct edge *edge, struct pull *pull, struct sb_err *err);
+void edge_pull_ask_page(struct edge *edge, struct pull *pull, struct sb_now now);
+void edge_pull_answer_page(struct edge *edge, struct pull *pull, const struct sb_answer *answer,
+                           struct sb_now now);
+
+/* edge_pull_reads.c */
+void edge_pull_read_stale(struct edge *edge, struct pull *pull, struct sb_now now);
+void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct document_name *name,
+                            const struct sb_answer *answer, struct sb_now now);
+/* Finds the tables with stale documents. */
+void edge_pull_look_for_stale(struct edge *edge);
+
+/* edge_pull_conflicts.c */
+void edge_pull_ask_conflicts(struct edge *edge, struct pull *pull, struct sb_now now);
+void edge_pull_answer_conflicts(struct edge *edge, struct pull *pull,
+                                const struct sb_answer *answer, struct sb_now now);
+void edge_pull_tell(struct edge *edge, struct sb_now now);
+void edge_pull_answer_tell(struct edge *edge, const char *ask, const struct sb_answer *answer,
+                           struct sb_now now);
 
 /* edge_round.c: those who wait for pulls. */
 void edge_round_brought(struct edge *edge, const struct pull *pull, uint64_t changes,

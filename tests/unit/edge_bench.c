@@ -259,6 +259,9 @@ void bench_welcome(const char *nonce, const char *boot, uint64_t commit, bool re
     welcome.commit = commit;
     welcome.restored = restored;
     welcome.limits = (struct sb_limits){131072, 1000, 1048576};
+    welcome.tables = sb_xcalloc(4, sizeof(*welcome.tables));
+    for (size_t i = 0; i < 4 && bench.tables[i] != NULL; i++)
+        snprintf(welcome.tables[welcome.table_count++], SB_NAME_MAX + 1, "%s", bench.tables[i]);
     sb_welcome_encode(&welcome, SB_HELLO_PAGE_BYTES, send_welcome, NULL);
     sb_welcome_free(&welcome);
 }

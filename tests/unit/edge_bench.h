@@ -35,6 +35,7 @@ struct bench {
     uint32_t tokens;     /* of the last publish */
     enum sb_code refuse; /* what publish answers, SB_OK = takes it */
     bool dropped;
+    const char *tables[4]; /* that welcomes declare, NULL = no more */
 };
 extern struct bench bench;
 
