@@ -63,7 +63,7 @@ struct apply {
     size_t outcome_cap;
     bool new_hole;
     int64_t rows_added; /* for the stream's total */
-    size_t spent;       /* bytes of documents read and written */
+    size_t spent;       /* bytes of documents read and written, for a request too */
     size_t told;        /* bytes of documents in the reply */
     size_t chunk;       /* index of the chunk that holds record chunk_first … */
     size_t chunk_first;

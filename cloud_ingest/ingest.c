@@ -277,7 +277,7 @@ static int take_request(struct ingest *ingest, const struct message *message,
                             replier_bound(ingest->replier) - ANSWER_HEAD_BYTES, &outcome, err);
 
     if (rc == 0) {
-        *rows = 1 + outcome.data.len / ANSWER_ROW_BYTES;
+        *rows = 1 + outcome.data.len / ANSWER_ROW_BYTES + ingest->apply.spent / WORK_ROW_BYTES;
         send_answer(ingest, message, raw, &outcome);
     }
     request_outcome_free(&outcome);

@@ -234,6 +234,7 @@ int requests_answer(struct apply *a, const struct requester *who, const struct s
     int rc;
 
     request_outcome_free(outcome);
+    a->spent = 0;
     memcpy(outcome->answer.id, request->id, sizeof(request->id));
     if (request->boot[0] != '\0' && strcmp(request->boot, a->boot) != 0)
         return request_refuse(&call, SB_EHELLO, apply_reason(SB_EHELLO));

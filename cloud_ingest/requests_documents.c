@@ -208,6 +208,7 @@ int request_versions(struct request_call *call, struct sb_err *err)
     rc = store_versions(call->a->store, args.doc.user, doc, args.before, args.limit + 1,
                         list_version, &l, err);
     if (rc == 0) {
+        call->a->spent += l.bytes;
         sb_versions_encode(&l.versions, call->max_bytes, &call->outcome->data);
         request_done(call);
     }

@@ -496,6 +496,37 @@ static void nothing_that_is_asked_reads_a_whole_table(void **state)
     sb_buf_free(&plan);
 }
 
+/* A list of versions makes the database read all their texts. */
+static void what_reads_much_does_not_share_a_transaction(void **state)
+{
+    enum { VERSIONS = 46, BYTES = 900000 };
+    struct kit *kit = *state;
+    struct sb_buf text = {0}, json = {0};
+    struct ingest_counters before, after;
+    char op[16], base[40] = "null";
+
+    for (int i = 0; i < VERSIONS; i++) {
+        sb_buf_clear(&text);
+        sb_buf_add_fmt(&text, "{\"x\":\"%0*d\"}", BYTES, i);
+        snprintf(op, sizeof(op), "s%d", i);
+        ack_is(put_settings(kit, op, base, text.data), SB_RESULT_STORED);
+        snprintf(base, sizeof(base), "{\"op_id\":\"%s\"}", op);
+    }
+    ingest_counters(kit->ingest, &before);
+    for (int i = 0; i < 4; i++) {
+        sb_buf_clear(&json);
+        request_json(&json, new_id(), i < 3 ? "versions" : "conflicts.list",
+                     "{\"user\":\"user-1\",\"table\":\"settings\",\"id\":\"settings\"}");
+        kit_message(kit, "ctl", "", json.data);
+    }
+    kit_flush(kit);
+    ingest_counters(kit->ingest, &after);
+    assert_int_equal(after.requests - before.requests, 4);
+    assert_int_equal(after.commits - before.commits, 4);
+    sb_buf_free(&text);
+    sb_buf_free(&json);
+}
+
 /* ---- done once ---- */
 
 static void a_repeat_gets_the_first_answer_and_does_nothing(void **state)
@@ -713,6 +744,7 @@ int main(void)
         TEST(a_request_under_another_boot_is_not_looked_at),
         TEST(a_locked_database_is_answered_busy),
         TEST(nothing_that_is_asked_reads_a_whole_table),
+        TEST(what_reads_much_does_not_share_a_transaction),
         TEST(a_repeat_gets_the_first_answer_and_does_nothing),
         TEST(a_refusal_for_good_is_kept_too),
         TEST(reading_keeps_no_answers),
