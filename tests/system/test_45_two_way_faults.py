@@ -4,14 +4,16 @@ all end with the same texts, and every edit that was taken is in the history or 
 Documents are of two kinds: in `private` ones each device has a member of its own, so its last edit
 must stand; in `shared` ones they contradict and remove each other's."""
 
+import base64
 import json
 import random
 import shutil
+import sqlite3
 
 import pytest
 
 from lib.copies import backup, swap
-from lib.devices import SETTINGS, Fleet
+from lib.devices import SETTINGS, Device, Fleet
 from lib.flow import is_long, seed_of_run
 from lib.wait import wait_until
 
@@ -22,12 +24,18 @@ PRIVATE, SHARED = ["p1", "p2"], [("shared", "s1"), ("shared", "s2"), ("latest", 
 
 
 class Editors:
-    """A fleet, what its devices were promised, and chance."""
+    """A fleet, what its devices were promised, and chance. sealed: the user is encrypted."""
 
-    def __init__(self, certs, name):
+    def __init__(self, certs, name, sealed=False):
         seed = seed_of_run()
         self.rng = random.Random(f"{seed} {name}")
-        self.fleet = Fleet(certs, tables=TABLES)
+        self.sealed = sealed
+        key = certs.folder / "faults.key"
+        if sealed and not key.exists():
+            key.write_text(base64.urlsafe_b64encode(bytes(range(32))).decode() + "\n")
+            key.chmod(0o600)
+        edge = {"encryption__users": "*", "encryption__key_file": key} if sealed else {}
+        self.fleet = Fleet(certs, tables=TABLES, edge=edge)
         self.devices = self.fleet.devices
         self.wanted = {}   # (table, id): {device: mark}
         self.promised = {}  # op_id: (device, table, id)
@@ -41,7 +49,12 @@ class Editors:
         self.wanted[SETTINGS, None] = {device.name: 0 for device in self.devices}
         for (table, id_), value in self.wanted.items():
             self.note(self.devices[0].put(USER, value, table, id_), self.devices[0], table, id_)
-            self.fleet.wait_same(USER, table, id_, value=value)
+            self.wait_same(table, id_, value=value)
+
+    def wait_same(self, table, id_, **options):
+        if self.sealed:
+            return self.fleet.wait_same_text(USER, table, id_, **options)
+        return self.fleet.wait_same(USER, table, id_, **options)
 
     def note(self, receipt, device, table, id_):
         assert receipt["queued"], receipt
@@ -80,9 +93,9 @@ class Editors:
             device.plug(20)
         fleet.settle(timeout=40)
         for (table, id_), value in self.wanted.items():
-            fleet.wait_same(USER, table, id_, timeout=40, **({"value": value} if private else {}))
+            self.wait_same(table, id_, timeout=40, **({"value": value} if private else {}))
         for table, id_ in SHARED:
-            fleet.wait_same(USER, table, id_, timeout=40)
+            self.wait_same(table, id_, timeout=40)
         fleet.settle(timeout=40)
         # every edit is there: applied, or kept as a conflict
         kept = {op_id for op_id, in fleet.rows(
@@ -94,6 +107,11 @@ class Editors:
         # no operation made two versions
         assert fleet.rows("SELECT device, op_id FROM versions GROUP BY device, stream, op_id"
                           " HAVING count(*) > 1") == []
+        (versions, merged), = fleet.rows("SELECT count(*), coalesce(sum(merged), 0) FROM versions")
+        conflicts = fleet.rows("SELECT count(*), coalesce(sum(resolution = 'merge'), 0),"
+                               " sum(resolved_ms IS NULL) FROM conflicts")
+        print(f"{len(self.promised)} edits, {versions} versions, {merged} of them merged;"
+              f" conflicts, merged, open: {conflicts}")
         total = fleet.verified()["total"]
         assert total["missing"] == total["doubles"] == 0, total
         return total
@@ -113,8 +131,13 @@ class Editors:
 
 
 @pytest.fixture
-def editors(certs, request):
-    editors = Editors(certs, request.node.name)
+def sealed():
+    return False
+
+
+@pytest.fixture
+def editors(certs, request, sealed):
+    editors = Editors(certs, request.node.name, sealed)
     try:
         editors.begin()
         yield editors
@@ -166,6 +189,7 @@ def cut_off(editors):
 ACTS = [kill_edge, kill_broker, kill_ingest, lose_answers, cut_off]
 
 
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "encrypted"])
 def test_kills_at_any_moment_lose_no_edit_and_all_end_the_same(editors):
     for number in range(ROUNDS):
         for act in editors.rng.sample(ACTS, len(ACTS)):
@@ -229,7 +253,7 @@ def test_a_cloud_that_is_rolled_back_under_devices_that_are_away(editors, number
     editors.edits(6)
     fleet.settle()
     for table, id_ in [*editors.wanted, *SHARED]:
-        fleet.wait_same(USER, table, id_)
+        editors.wait_same(table, id_)
     for device in editors.devices:
         device.stop()
     editors.edits(6)
@@ -248,7 +272,7 @@ def test_a_cloud_without_its_database_is_filled_again(editors):
     editors.edits(10)
     fleet.settle()
     for table, id_ in [*editors.wanted, *SHARED]:
-        fleet.wait_same(USER, table, id_)
+        editors.wait_same(table, id_)
     fleet.ingest.stop()
     for path in fleet.ingest.database.parent.glob("ingest.db*"):
         path.unlink()
@@ -267,14 +291,14 @@ def test_a_device_that_is_rolled_back_overwrites_nothing(editors, offline):
     editors.edits(6)
     fleet.settle()
     for table, id_ in [*editors.wanted, *SHARED]:
-        fleet.wait_same(USER, table, id_)
+        editors.wait_same(table, id_)
     device.stop()
     copy = fleet.stack.folder / "copy"
     shutil.copytree(device.edge.state, copy, ignore=shutil.ignore_patterns("*.sock"))
     device.start()
     editors.edits(8)
     fleet.settle()
-    before = {(table, id_): fleet.wait_same(USER, table, id_) for table, id_ in
+    before = {(table, id_): editors.wait_same(table, id_) for table, id_ in
               [*editors.wanted, *SHARED]}
     device.stop()
     shutil.rmtree(device.edge.state)
@@ -291,6 +315,61 @@ def test_a_device_that_is_rolled_back_overwrites_nothing(editors, offline):
         now = fleet.cloud(USER, table, id_)
         assert {name: now[name] for name in ("dev-b", "dev-c")} == {
             name: value[name] for name in ("dev-b", "dev-c")}
+
+
+def test_two_copies_of_a_device_that_take_turns_lose_no_edit(editors):
+    """The same certificate, the same folder at first; each goes on from what it knows."""
+    fleet, first = editors.fleet, editors.devices[0]
+    editors.edits(4)
+    fleet.settle()
+    first.stop()
+    other = Device(fleet, first.name, folder="copy")
+    shutil.copytree(first.edge.state, other.edge.state, ignore=shutil.ignore_patterns("*.sock"))
+    for turn in range(6):
+        device = (first, other)[turn % 2]
+        for _ in range(2):
+            editors.edit(device)
+        device.start()
+        device.wait_settled()
+        editors.edit(device)
+        editors.edit(editors.devices[1])
+        device.wait_settled()
+        device.stop()
+    editors.check(private=False)
+    other.close()
+
+
+def test_forgotten_removals_reach_a_device_that_was_away_for_too_long(editors):
+    """The tombstones are gone: its cursor is not known any more, and it pulls everything anew."""
+    fleet = editors.fleet
+    a, _, c = editors.devices
+    for id_ in ("gone", "edited", "kept"):
+        a.put(USER, {"v": 1}, "private", id_)
+        fleet.wait_same(USER, "private", id_, value={"v": 1})
+    c.stop()
+    for id_ in ("gone", "edited"):
+        a.delete(USER, "private", id_)
+    a.put(USER, {"v": 2}, "private", "kept")
+    c.put(USER, {"v": 1, "c": 1}, "private", "edited")
+    fleet.settle(editors.devices[:2])
+    fleet.ingest.stop()
+    database = sqlite3.connect(fleet.ingest.database)
+    with database:
+        database.execute("UPDATE documents SET tombed_ms = tombed_ms - 366 * 86400000"
+                         " WHERE tombed_ms IS NOT NULL")
+    database.close()
+    fleet.ingest.start()
+    wait_until(lambda: fleet.rows("SELECT count(*) FROM documents WHERE tombed_ms IS NOT NULL")
+               == [(0,)], 90, lambda: f"the tombstones removed: {fleet.ingest.log()[-1000:]}")
+    assert fleet.rows("SELECT floor FROM users WHERE user = ?", USER)[0][0] > 0
+    c.start()
+    fleet.wait_same(USER, "private", "kept", value={"v": 2})
+    fleet.wait_same(USER, "private", "gone", value=None)
+    # nobody remembers that it was removed: the edit makes it anew
+    fleet.wait_same(USER, "private", "edited", value={"v": 1, "c": 1})
+    for device in editors.devices:
+        assert device.conflicts(USER) == []
+    fleet.verified()
 
 
 def test_a_device_that_pulls_while_the_cloud_goes_back_ends_like_the_others(editors):

@@ -11,7 +11,7 @@ import uuid
 from lib.broker import ADDRESS, HOST, free_ports
 from lib.mqtt import Client
 from lib.plain import unpack
-from lib.stack import Stack
+from lib.stack import Edge, Stack
 from lib.wait import wait_until
 
 SETTINGS = "settings"
@@ -103,12 +103,13 @@ class Cable:
 class Device:
     """One edge agent, and the verbs that a person or an application uses on it."""
 
-    def __init__(self, fleet, name, **values):
+    def __init__(self, fleet, name, folder=None, **values):
+        """folder: another one than that of the device's name, for a second copy of it."""
         self.fleet, self.name = fleet, name
         self.cable = Cable(fleet.stack.broker.device_port)
-        self.edge = fleet.stack.edge(
-            name, broker__url=f"mqtts://{HOST}:{self.cable.port}", broker__flap_wait="20ms",
-            **values)
+        self.edge = fleet.stack.edges[folder or name] = Edge(
+            fleet.broker, fleet.stack.certs.device(name), fleet.stack.folder / (folder or name),
+            broker__url=f"mqtts://{HOST}:{self.cable.port}", broker__flap_wait="20ms", **values)
         self._files = 0
 
     def __repr__(self):
