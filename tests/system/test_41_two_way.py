@@ -342,6 +342,77 @@ def test_a_user_that_is_added_gets_everything_in_pages(fleet, abc):
     assert not b.add_user(user)["added"]
 
 
+def test_pages_are_cut_to_what_a_message_takes(fleet, abc):
+    """Thirty documents of 250 kB that do not shrink, and one of almost a megabyte among them."""
+    a, b, _ = abc
+    fleet.recover()
+    user, rng = "large-documents", random.Random(41)
+    fleet.bind(user, [a])
+
+    def text(kilobytes):
+        return json.dumps({"t": f"{rng.getrandbits(4000 * kilobytes):x}"})
+
+    texts = {f"p{n:02}": text(960 if n == 13 else 250) for n in range(30)}
+    a.put_many(user, "projects", texts)
+    a.wait_settled(40)
+    fleet.bind(user, [b])
+    wait_until(lambda: len(b.rows("SELECT 1 FROM documents WHERE user = ? AND doc IS NOT NULL",
+                                  user)) == 30, 30, lambda: f"all: {b.edge.log()[-1000:]}")
+    assert dict(b.rows("SELECT id, doc FROM documents WHERE user = ?", user)) == texts
+    fleet.unbind(user)
+
+
+def test_status_says_of_each_user_what_waits_and_what_is_open(fleet, home, abc):
+    a, b, _ = abc
+    fresh = b.edge.json("status", "--user", home)
+    assert (fresh["user_id"], fresh["pending_count"], fresh["conflicts"]) == (home, 0, 0)
+    a.put(home, {"v": 0})
+    fleet.wait_same(home, value={"v": 0})
+    wait_until(lambda: b.edge.json("status", "--user", home)["sync_status"] == "synced", 10, "synced")
+    b.unplug()
+    b.put(home, {"v": 2})
+    b.put(home, {"v": 2}, "projects", "p")
+    status = b.edge.json("status", "--user", home)
+    assert (status["sync_status"], status["is_online"], status["pending_count"]) == (
+        "offline", False, 2)
+    a.put(home, {"v": 1})
+    a.wait_settled()
+    b.plug()
+    b.wait_conflicts(home)
+    status = b.edge.json("status", "--user", home)
+    assert (status["sync_status"], status["pending_count"], status["conflicts"]) == (
+        "conflict", 0, 1)
+    assert status["last_sync"] and status["last_upload"] and status["last_download"]
+    assert status["last_server_version"] >= 2
+    assert b.status()["sync_status"] == "conflict"
+    conflict, = b.conflicts(home)
+    b.resolve(conflict["id"], "--use-server")
+    wait_until(lambda: b.edge.json("status", "--user", home)["sync_status"] == "synced", 10,
+               lambda: f"synced again: {b.edge.json('status', '--user', home)}")
+    assert b.edge.cli("status", "--user", "nobody-1", check=False).returncode == 5
+
+
+def test_a_binding_that_ends_stops_both_ways_and_loses_nothing(fleet, home, abc):
+    a, b, _ = abc
+    a.put(home, {"v": 1})
+    fleet.wait_same(home, value={"v": 1})
+    fleet.ingest.cli("device", "revoke", b.name, "--user", home)
+    b.put(home, {"v": 1, "b": 1})
+    parked = wait_until(lambda: [p for p in b.status()["parked"] if p["stream"].endswith(home)], 10,
+                        "a parked stream")
+    assert parked[0]["code"] == "forbidden"
+    a.put(home, {"v": 2})
+    a.wait_settled()
+    refused = b.sync(home, timeout="5s", check=False)
+    assert refused.returncode != 0
+    assert b.get(home) == {"v": 1, "b": 1} and fleet.cloud(home) == {"v": 2}
+    assert b.status()["failed_count"] == 0
+    fleet.ingest.cli("device", "grant", b.name, home)
+    b.sync(home, check=False)
+    fleet.wait_same(home, value={"v": 2, "b": 1})
+    assert fleet.open_conflicts(home) == []
+
+
 def test_only_users_that_were_added_are_pulled_and_nobody_elses(fleet, home, abc):
     a, b, c = abc
     b.edge.cli("user", "remove", home)
@@ -601,6 +672,53 @@ def test_applications_have_the_documents_as_files_and_a_command_on_change(fleet,
     assert log.read_text()[len(before):].count("\n") == 1, log.read_text()[len(before):]
     b.edge.configure(documents__export_dir="", documents__on_change="")
     b.edge.cli("reload")
+
+
+def test_a_command_that_hangs_or_fails_holds_nothing_up(fleet, home, abc):
+    a, b, _ = abc
+    folder, log = fleet.stack.folder / "hanging", fleet.stack.folder / "hanging.log"
+    script = fleet.stack.folder / "hang.sh"
+    script.write_text(f'#!/bin/sh\necho "$SB_ID" >> {log}\n[ "$SB_ID" = hang ] && exec sleep 600\n'
+                      '[ "$SB_ID" = fail ] && exit 7\nexit 0\n')
+    script.chmod(0o755)
+    folder.mkdir()
+    log.write_text("")
+    b.edge.configure(documents__export_dir=folder, documents__on_change=script,
+                     documents__on_change_timeout="300ms")
+    b.edge.cli("reload")
+    try:
+        for id_ in ("hang", "fail", "fine"):
+            a.put(home, {"v": 1}, "projects", id_)
+        fleet.wait_same(home, "projects", "fine", value={"v": 1})
+        wait_until(lambda: "fine" in log.read_text().split(), 15, lambda: log.read_text())
+        assert {"hang", "fail"} <= set(log.read_text().split())
+        for id_ in ("hang", "fail", "fine"):
+            assert json.loads((folder / home / "projects" / f"{id_}.json").read_text()) == {"v": 1}
+        began = time.monotonic()
+        b.put(home, {"v": 2}, "projects", "hang")
+        fleet.wait_same(home, "projects", "hang", value={"v": 2})
+        assert time.monotonic() - began < 5
+    finally:
+        b.edge.configure(documents__export_dir="", documents__on_change="")
+        b.edge.cli("reload")
+
+
+def test_many_who_ask_for_a_sync_at_once_are_answered_or_told_to_wait(fleet, home, abc):
+    a, b, _ = abc
+    a.put_many(home, "projects", {f"p{n}": '{"n": 1}' for n in range(50)})
+    results = []
+    callers = [threading.Thread(target=lambda: results.append(b.sync(home, check=False)))
+               for _ in range(40)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert len(results) == 40
+    for result in results:
+        assert result.returncode == 0 or "busy" in result.stderr, result
+    assert any(result.returncode == 0 for result in results)
+    wait_until(lambda: len(b.list(home, "projects")) == 50, 10, "all documents")
+    assert b.sync(home)["success"]
 
 
 # ---- random edits ----

@@ -3,6 +3,7 @@ record of what it cannot decide, and that a decision made anywhere is everywhere
 
 import itertools
 import json
+import random
 import uuid
 
 import pytest
@@ -13,7 +14,7 @@ from lib.wait import wait_until
 
 TABLES = {"t_merge": {}, "t_latest": {"policy": "latest"}, "t_server": {"policy": "server"},
           "t_local": {"policy": "local"}, "t_manual": {"policy": "manual"},
-          "contents": {"arrays": {"/nodes": "id"}}}
+          "contents": {"arrays": {"/nodes": "id"}}, "flows": {"arrays": {"/flows/*/nodes": "id"}}}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,48 @@ def test_a_removal_against_an_edit_is_undecided_at_the_document(fleet, home, abc
     b.resolve(conflict["id"], "--keep-local")
     fleet.wait_same(home, table, "d", value=edits[1][1])
     wait_until(lambda: fleet.open_conflicts(home) == [], 10, "told")
+
+
+@pytest.mark.parametrize("removed_by", ["first", "last"])
+@pytest.mark.parametrize("policy", ["latest", "server", "local"])
+def test_a_policy_decides_between_a_removal_and_an_edit(fleet, home, abc, policy, removed_by):
+    """b's was made later and comes first; a's comes last."""
+    a, b, _ = abc
+    edits = [(a, {"v": 1}), (b, None)] if removed_by == "first" else [(a, None), (b, {"v": 1})]
+    meet(fleet, home, f"t_{policy}", "d", {"v": 0}, edits, [b, a])
+    wanted = edits[0][1] if policy == "local" else edits[1][1]
+    fleet.wait_same(home, f"t_{policy}", "d", value=wanted)
+    assert fleet.open_conflicts(home) == []
+    for device in abc:
+        assert device.conflicts(home, everything=True) == []
+    abc[2].put(home, {"v": "again"}, f"t_{policy}", "d")
+    fleet.wait_same(home, f"t_{policy}", "d", value={"v": "again"})
+
+
+def test_an_operator_may_decide_that_the_document_goes(fleet, home, abc):
+    contradict(fleet, home, "t_merge", "d")
+    there, = fleet.operator.ask("conflicts.list", user=home)["conflicts"]
+    fleet.operator.ask("conflicts.resolve", id=there["id"], choice="merge", data=None)
+    fleet.wait_same(home, "t_merge", "d", value=None)
+    abc[1].wait_conflicts(home, 0)
+
+
+def test_arrays_by_key_below_any_member(fleet, home, abc):
+    """A pointer of the mapping has a star: /flows/*/nodes."""
+    a, b, _ = abc
+    base = {"flows": {"f1": {"nodes": [{"id": "n1", "x": 0}, {"id": "n2", "x": 0}], "tags": [1]},
+                      "f2": {"nodes": []}}}
+    mine, theirs = (json.loads(json.dumps(base)) for _ in range(2))
+    mine["flows"]["f1"]["nodes"][0]["x"] = 1
+    mine["flows"]["f2"]["nodes"].append({"id": "a"})
+    theirs["flows"]["f1"]["nodes"][1]["x"] = 2
+    theirs["flows"]["f2"]["nodes"].append({"id": "b"})
+    meet(fleet, home, "flows", "d", base, [(a, mine), (b, theirs)], [b, a])
+    text = fleet.wait_same(home, "flows", "d")
+    found = json.loads(text)["flows"]
+    assert found["f1"]["nodes"] == [{"id": "n1", "x": 1}, {"id": "n2", "x": 2}]
+    assert sorted(node["id"] for node in found["f2"]["nodes"]) == ["a", "b"]
+    assert fleet.open_conflicts(home) == []
 
 
 def test_both_add_the_same_id_with_other_content(fleet, home, abc):
@@ -381,6 +424,28 @@ def test_several_conflicts_of_one_document_are_decided_one_by_one(fleet, home, a
     b.resolve(of_b["id"], "--keep-local")
     fleet.wait_same(home, "t_merge", "d", value={"v": 2, "w": 3})
     wait_until(lambda: fleet.open_conflicts(home) == [], 10, "both told")
+
+
+def test_documents_that_no_reply_can_hold_are_conflicts_like_others(fleet, home, abc):
+    """Almost a megabyte that does not shrink: the reply names the cloud's document, and the device
+    asks for it; so do operators, part by part."""
+    a, b, _ = abc
+    rng = random.Random(42)
+    long = {f"k{n}": f"{rng.getrandbits(2048):0512x}" for n in range(1700)}
+    assert len(json.dumps(long)) > 850000
+    meet(fleet, home, "t_merge", "d", {**long, "v": 0},
+         [(a, {**long, "v": 1, "a": 1}), (b, {**long, "v": 2, "b": 1})], [a, b])
+    conflict, = b.wait_conflicts(home)
+    assert conflict["pointers"] == ["/v"]
+    fleet.wait_same(home, "t_merge", "d", value={**long, "v": 1, "a": 1})
+    there, = fleet.operator.ask("conflicts.list", user=home)["conflicts"]
+    parts = {}
+    for part, name in (("base", "base_document"), ("submitted", "submitted"), ("server", "server")):
+        parts[part] = fleet.operator.ask("conflicts.show", id=there["id"], part=part)[name]["data"]
+    assert [parts[part]["v"] for part in ("base", "submitted", "server")] == [0, 2, 1]
+    b.resolve(conflict["id"], "--keep-local")
+    fleet.wait_same(home, "t_merge", "d", value={**long, "v": 2, "a": 1, "b": 1}, timeout=20)
+    wait_until(lambda: fleet.open_conflicts(home) == [], 10, "told")
 
 
 def test_a_bad_decision_changes_nothing(fleet, home, abc):

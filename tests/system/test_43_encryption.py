@@ -23,7 +23,8 @@ from lib.wait import wait_until
 
 fernet = pytest.importorskip("cryptography.fernet", reason="python3-cryptography is missing")
 
-TABLES = {"projects": {}, "t_latest": {"policy": "latest"}, "t_manual": {"policy": "manual"}}
+TABLES = {"projects": {}, "t_latest": {"policy": "latest"}, "t_manual": {"policy": "manual"},
+          "contents": {"arrays": {"/nodes": "id"}}}
 MARK = "zq7kPlaintextMarker"  # stands in documents of encrypted users, in keys and values
 NUMBERS = itertools.count()
 OPEN_MARK = "zq7kReadableMarker"  # in those of others: the search would find it
@@ -207,6 +208,41 @@ def test_documents_come_back_as_they_went_in(fleet, home, abc):
         a.add_user(entry["user_id"])
     fleet.wait_opened(home, large, "projects", "large", timeout=20)
     assert a.about(home)["encrypted"]
+
+
+def test_arrays_are_merged_by_key_on_the_edge(fleet, home, abc):
+    """The cloud tells which ones, though it sees none."""
+    a, b, _ = abc
+    nodes = [{"id": "n1", "x": 0}, {"id": "n2", "x": 0}]
+    a.put(home, {"nodes": nodes}, "contents", "c")
+    fleet.wait_same_text(home, "contents", "c", value={"nodes": nodes})
+    b.stop()
+    b.put(home, {"nodes": [nodes[0], {"id": "n2", "x": 2}, {"id": "n3"}]}, "contents", "c")
+    a.put(home, {"nodes": [{"id": "n1", "x": 1}, nodes[1]]}, "contents", "c")
+    a.wait_settled()
+    b.start()
+    fleet.wait_same_text(home, "contents", "c", value={
+        "nodes": [{"id": "n1", "x": 1}, {"id": "n2", "x": 2}, {"id": "n3"}]})
+    assert all(device.conflicts(home) == [] for device in abc)
+
+
+def test_large_encrypted_documents_are_merged_on_the_edge(fleet, home, abc):
+    """The token is no part of the reply any more: it is read by id, opened and merged."""
+    a, b, _ = abc
+    rng = random.Random(43)
+    long = {f"k{n}": f"{rng.getrandbits(2048):0512x}" for n in range(1200)}
+    base = {**long, "a": 0, "b": 0}
+    a.put(home, base, "projects", "p")
+    fleet.wait_opened(home, json.dumps(base), "projects", "p", timeout=20)
+    b.stop()
+    b.put(home, {**base, "b": 1}, "projects", "p")
+    a.put(home, {**base, "a": 1}, "projects", "p")
+    a.wait_settled()
+    b.start()
+    fleet.wait_same_text(home, "projects", "p", value={**base, "a": 1, "b": 1}, timeout=20)
+    too_large = b.put(home, {"v": "x" * 800000}, "projects", "p2", check=False)  # its token is
+    assert too_large.returncode == 1 and "too_large" in too_large.stderr, too_large.stderr
+    assert b.text(home, "projects", "p2") is None
 
 
 def test_pythons_cryptography_opens_what_the_cloud_has(fleet, home, abc):
