@@ -11,8 +11,7 @@
 
 #include "common/topic.h"
 
-#define NAME_64        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
-#define ADMIN_TOO_LONG "sb/v1/admin/_op-" NAME_64 "/req"
+#define NAME_64 "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 #define TOPIC_OF_65                                                                                \
     "sb/v1/up/09/0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-x/sensors"
 #define STREAM_OF_65 "settings/0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-x"
@@ -67,6 +66,7 @@ static void other_topics_are_built(void **state)
 
 static void an_operator_has_a_topic_of_its_own(void **state)
 {
+    static const char too_long[] = "sb/v1/admin/_op-" NAME_64 "/req";
     static const char *const bad[] = {
         "",
         "sb/v1/admin/_op-anna",
@@ -79,7 +79,7 @@ static void an_operator_has_a_topic_of_its_own(void **state)
         "sb/v1/admin/_op-a b/req",
         "sb/v1/admin//req",
         "sb/v1/up/09/edge-001/ctl",
-        ADMIN_TOO_LONG,
+        too_long,
     };
     char name[SB_NAME_MAX + 1], topic[SB_TOPIC_MAX];
 
