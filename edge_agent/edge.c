@@ -143,6 +143,7 @@ static int settle_one(struct edge *edge, struct collected *c, struct sb_now now,
     if (lane == NULL)
         return 0;
     edge->ordered_settled = edge->ordered_settled || lane->ordered;
+    edge->hole_settled = edge->hole_settled || c->flight.kind == FLIGHT_HOLE;
     return settle_reply(edge->ob, lane, &c->flight, &c->reply, now.wall_us, &edge->counts, err);
 }
 
@@ -216,6 +217,23 @@ static int mend_all(struct edge *edge, struct sb_now now, struct sb_err *err)
     return rc;
 }
 
+/* The same for the documents of which something was just answered. A hole names none. */
+static int mend_answered(struct edge *edge, struct sb_now now, struct sb_err *err)
+{
+    const struct settle_seen *seen = &edge->counts.seen;
+    struct waiting_documents any = {.count = 0};
+    int rc = outbox_conflict_documents(edge->ob, NULL, 1, add_waiting, &any, err);
+
+    if (rc < 0 || any.count == 0)
+        return rc;
+    if (edge->hole_settled)
+        return mend_all(edge, now, err);
+    for (size_t i = 0; rc == 0 && i < seen->count; i++)
+        if (i == 0 || !document_name_eq(&seen->at[i].name, &seen->at[i - 1].name))
+            rc = mend_one(edge, &seen->at[i].name, now, err);
+    return rc;
+}
+
 /* What an ack says of versions goes to the pulls after the commit. */
 static void note_versions(struct edge *edge, const struct settle_seen *seen)
 {
@@ -242,7 +260,7 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
     int rc = lanes_refresh(&edge->lanes, edge->ob, err);
 
     settle_counts_clear(&edge->counts);
-    edge->ordered_settled = false;
+    edge->ordered_settled = edge->hole_settled = false;
     for (size_t i = 0; rc == 0 && i < edge->reply_count; i++) {
         rc = settle_one(edge, &edge->replies[i], now, err);
         take_receipt(edge, &edge->replies[i].reply, &receipt_changed);
@@ -253,7 +271,7 @@ static int settle_all(struct edge *edge, struct sb_now now, struct sb_err *err)
         rc = outbox_receipt_set(edge->ob, edge->receipt.boot, edge->receipt.commit, err);
     if (rc == 0)
         rc = outbox_set_last_settled(edge->ob, now.wall_us, err);
-    return rc < 0 || !edge->ordered_settled ? rc : mend_all(edge, now, err);
+    return rc < 0 || !edge->ordered_settled ? rc : mend_answered(edge, now, err);
 }
 
 /* When what a reply tells was committed: documents have a time of their own, else it is the

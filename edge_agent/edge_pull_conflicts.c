@@ -88,7 +88,7 @@ void edge_pull_tell(struct edge *edge, struct sb_now now)
     if (outbox_next_telling(edge->ob, edge->tell_after, &telling, &found, &err) < 0) {
         edge_note_error(edge, &err);
         edge->tell_due = false;
-    } else if (!found) { /* those that were refused for now are tried again later */
+    } else if (!found) { /* those that were refused are tried again later */
         edge->tell_due = edge->tell_after[0] != '\0';
         if (edge->tell_due)
             edge->tell_not_before_ms = now.mono_ms + edge->config.pacer.retry_min_ms;

@@ -179,16 +179,31 @@ static void drop_gone(struct edge *edge)
     edge->pull_count = kept;
 }
 
+/* Of users, tables and switches, and of the lanes that a switch may be about. */
+static bool is_as_it_was(struct edge *edge, uint64_t *version, struct sb_err *err)
+{
+    return outbox_pulls_version(edge->ob, version, err) == 0 && edge->pulls_looked &&
+           *version == edge->pulls_version && edge->lanes.count == edge->pulls_lanes;
+}
+
 void edge_pulls_look(struct edge *edge)
 {
     struct looking l = {.edge = edge, .sorted = edge->pull_count};
+    uint64_t version = 0;
     struct sb_err err;
 
+    edge->pulls_due = false;
+    if (is_as_it_was(edge, &version, &err))
+        return;
     edge->pulls_due = look(&l, &err) < 0;
-    if (edge->pulls_due)
+    if (edge->pulls_due) {
         edge_note_error(edge, &err);
-    else
+    } else {
         drop_gone(edge);
+        edge->pulls_looked = true;
+        edge->pulls_version = version;
+        edge->pulls_lanes = edge->lanes.count;
+    }
     free(l.users);
     free(l.tables);
 }

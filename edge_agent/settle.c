@@ -52,9 +52,16 @@ static int note_upload(struct settling *st, const struct document_name *name)
     return outbox_sync_uploaded(st->ob, name->user, name->table, st->wall_us, st->err);
 }
 
-static int settle_version(struct settling *st, const struct sb_version_pair *pair)
+static void note_answered(struct settling *st, const struct document_name *name, uint64_t version)
 {
     struct settle_seen *seen = &st->counts->seen;
+
+    seen->at = sb_xgrow(seen->at, seen->count, sizeof(*seen->at));
+    seen->at[seen->count++] = (struct settle_version){*name, version};
+}
+
+static int settle_version(struct settling *st, const struct sb_version_pair *pair)
+{
     struct document_name name;
     char op_id[SB_ID_MAX + 1];
     bool found;
@@ -62,8 +69,7 @@ static int settle_version(struct settling *st, const struct sb_version_pair *pai
 
     if (rc < 0 || !found)
         return rc;
-    seen->at = sb_xgrow(seen->at, seen->count, sizeof(*seen->at));
-    seen->at[seen->count++] = (struct settle_version){name, pair->version};
+    note_answered(st, &name, pair->version);
     rc = documents_acked(st->ob, &name, op_id, pair->version, st->err);
     return rc < 0 ? rc : note_upload(st, &name);
 }
@@ -90,7 +96,10 @@ static int reread_rejected(struct settling *st, uint64_t seq)
 
     if (of_documents(st->lane))
         rc = find_document(st, seq, &found, &name, op_id);
-    return rc < 0 || !found ? rc : outbox_document_stale(st->ob, &name, st->err);
+    if (rc < 0 || !found)
+        return rc;
+    note_answered(st, &name, 0);
+    return outbox_document_stale(st->ob, &name, st->err);
 }
 
 /* ---- numbers ---- */
@@ -195,8 +204,10 @@ static int settle_conflict(struct settling *st, const struct sb_conflict *confli
                      (unsigned long long)conflict->seq, st->lane->name);
     if (rc == 0)
         rc = keep_conflict(st, conflict, &name);
-    if (rc == 0)
+    if (rc == 0) {
+        note_answered(st, &name, 0);
         mark_refused(st->lane, conflict->seq);
+    }
     st->counts->conflict++;
     return rc;
 }

@@ -9,7 +9,8 @@
 /* Stage 8: what a reply to one of our batches changes. Runs inside the caller's transaction;
  * changes the lane's sets at once, so after a failed commit the lanes must be loaded anew. */
 
-/* Versions that acks named. */
+/* Documents of which an operation was answered, with the version that the answer named; 0 = none
+ * (conflict, rejected). */
 struct settle_version {
     struct document_name name;
     uint64_t version;
