@@ -68,6 +68,7 @@ struct pull {
     enum pull_phase phase;
     bool wanted, reads_wanted;   /* due: changes and stale documents; stale documents alone */
     struct sb_cursor position;   /* of the next page; in memory only (V6) */
+    int64_t added_us;            /* of the user, when the first page was asked for */
     char after[SB_ID_MAX + 1];   /* stale documents up to here were looked at */
     unsigned reads, open_reads;  /* asked for; not answered */
     unsigned blocked;            /* stale ones with operations pending */
@@ -111,8 +112,9 @@ struct edge {
     struct collected *replies;
     size_t reply_count;
     struct settle_counts counts; /* of the open transaction */
-    bool ordered_settled;        /* ... answered operations of documents */
-    bool welcome_whole;          /* all parts are there, D3 has not run */
+    bool hole_settled;
+    bool ordered_settled; /* ... answered operations of documents */
+    bool welcome_whole;   /* all parts are there, D3 has not run */
     bool awake, dead_due, reload;
     int64_t data_version;
     int64_t next_poll_ms, next_purge_ms, last_puback_ms;
@@ -125,10 +127,13 @@ struct edge {
     size_t pull_count;
     struct pull_round rounds[EDGE_SYNCS_MAX];
     char pull_boot[SB_UUID_LEN + 1]; /* of the last welcome */
-    bool pulls_due;                  /* users, tables and switches are to be read */
-    bool pulls_busy;                 /* one of them may have something to do */
-    bool stale_due;                  /* documents may be stale and free to be read */
-    bool tell_due;                   /* decisions may be there to be told */
+    uint64_t pulls_version; /* of the users, tables and switches as they were read; 0 = never */
+    size_t pulls_lanes;     /* how many lanes there were then */
+    bool pulls_looked;
+    bool pulls_due;  /* users, tables and switches are to be read */
+    bool pulls_busy; /* one of them may have something to do */
+    bool stale_due;  /* documents may be stale and free to be read */
+    bool tell_due;   /* decisions may be there to be told */
     char tell_after[SB_UUID_LEN + 1];
     int64_t tell_not_before_ms;
     struct document_name *changed; /* since the last commit that was told of */

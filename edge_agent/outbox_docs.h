@@ -316,6 +316,9 @@ int outbox_user_synced(struct outbox *ob, const char *user, int64_t wall_us, str
 int outbox_users(struct outbox *ob, int (*each)(void *ctx, const struct outbox_user *user),
                  void *ctx, struct sb_err *err);
 int outbox_user_find(struct outbox *ob, const char *user, bool *found, struct sb_err *err);
+/* And when: another time says that it left and came back meanwhile. */
+int outbox_user_added(struct outbox *ob, const char *user, bool *found, int64_t *added_us,
+                      struct sb_err *err);
 #define OUTBOX_MAX_USERS 200
 
 /* ---- switches per (user, stream class): settings, records, history, library ---- */
@@ -338,6 +341,9 @@ int outbox_switches(struct outbox *ob, const char *user, /* NULL = all */
 int outbox_history_since(struct outbox *ob, const char *user, int64_t mark,
                          int (*each)(void *ctx, int64_t id, struct sb_span body), void *ctx,
                          struct sb_err *err);
+
+/* Another number whenever users, switches, tables or auto_sync changed. */
+int outbox_pulls_version(struct outbox *ob, uint64_t *version, struct sb_err *err);
 
 /* ---- the declared tables of the last welcome (without settings) ---- */
 

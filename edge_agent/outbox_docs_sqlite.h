@@ -155,7 +155,7 @@
     X(Q_USER_ADD, "INSERT INTO users(user, added_us) VALUES(?1, ?2) ON CONFLICT DO NOTHING")       \
     X(Q_USER_REMOVE, "DELETE FROM users WHERE user = ?1")                                          \
     X(Q_USER_COUNT, "SELECT count(*) FROM users")                                                  \
-    X(Q_USER_FIND, "SELECT 1 FROM users WHERE user = ?1")                                          \
+    X(Q_USER_FIND, "SELECT added_us FROM users WHERE user = ?1")                                   \
     X(Q_USER_SYNCED, "UPDATE users SET synced_us = ?2 WHERE user = ?1")                            \
     X(Q_USERS, "SELECT user, added_us, synced_us FROM users ORDER BY user")                        \
     X(Q_USER_BUSY, "SELECT EXISTS(SELECT 1 FROM documents WHERE unsent <> 0 AND user = ?1)"        \
@@ -180,6 +180,9 @@
     X(Q_SWITCHES, "SELECT user, class, sync, off_mark FROM switches"                               \
                   " WHERE ?1 IS NULL OR user = ?1 ORDER BY user, class")                           \
     X(Q_HISTORY_SINCE, "SELECT id, body FROM history WHERE user = ?1 AND id > ?2 ORDER BY id")     \
+    X(Q_PULLS_CHANGED, "INSERT INTO meta(key, value) VALUES('pulls_version', '1')"                 \
+                       " ON CONFLICT(key) DO UPDATE SET value = CAST(value + 1 AS TEXT)")          \
+    X(Q_PULLS_VERSION, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pulls_version'")      \
     X(Q_TABLES, "SELECT name FROM tables ORDER BY name")                                           \
     X(Q_TABLE_FIND, "SELECT 1 FROM tables WHERE name = ?1")                                        \
     X(Q_TABLES_CLEAR, "DELETE FROM tables")                                                        \

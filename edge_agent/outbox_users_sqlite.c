@@ -48,6 +48,26 @@ static int look_up(struct outbox *ob, sqlite3_stmt *stmt, int64_t *value, struct
     return rc;
 }
 
+/* What is pulled has changed: the daemon reads it anew. */
+static int note_change(struct outbox *ob, int rc, struct sb_err *err)
+{
+    sqlite3_stmt *stmt;
+
+    if (rc < 0)
+        return rc;
+    stmt = outbox_stmt(ob, Q_PULLS_CHANGED, err);
+    return stmt == NULL ? -(int)SB_EIO : outbox_run(ob, stmt, "outbox: meta", err);
+}
+
+int outbox_pulls_version(struct outbox *ob, uint64_t *version, struct sb_err *err)
+{
+    int64_t value = 0;
+    int rc = look_up(ob, outbox_stmt(ob, Q_PULLS_VERSION, err), &value, err);
+
+    *version = (uint64_t)value;
+    return rc < 0 ? rc : 0;
+}
+
 /* ---- sync_metadata ---- */
 
 static void read_sync(sqlite3_stmt *stmt, struct outbox_sync *sync)
@@ -126,7 +146,7 @@ int outbox_sync_set_auto(struct outbox *ob, const char *user, const char *table,
     if (stmt == NULL)
         return -(int)SB_EIO;
     sqlite3_bind_int(stmt, 3, on);
-    return outbox_run(ob, stmt, "outbox: auto_sync", err);
+    return note_change(ob, outbox_run(ob, stmt, "outbox: auto_sync", err), err);
 }
 
 int outbox_sync_uploaded(struct outbox *ob, const char *user, const char *table, int64_t wall_us,
@@ -176,8 +196,18 @@ int outbox_policy_set(struct outbox *ob, const char *user, const char *table, en
 
 int outbox_user_find(struct outbox *ob, const char *user, bool *found, struct sb_err *err)
 {
-    int rc = look_up(ob, of_table(ob, Q_USER_FIND, user, NULL, err), NULL, err);
+    int64_t added_us;
 
+    return outbox_user_added(ob, user, found, &added_us, err);
+}
+
+int outbox_user_added(struct outbox *ob, const char *user, bool *found, int64_t *added_us,
+                      struct sb_err *err)
+{
+    int rc;
+
+    *added_us = 0;
+    rc = look_up(ob, of_table(ob, Q_USER_FIND, user, NULL, err), added_us, err);
     *found = rc == 1;
     return rc < 0 ? rc : 0;
 }
@@ -203,7 +233,7 @@ int outbox_user_add(struct outbox *ob, const char *user, int64_t wall_us, struct
     if ((stmt = of_table(ob, Q_USER_ADD, user, NULL, err)) == NULL)
         return -(int)SB_EIO;
     sqlite3_bind_int64(stmt, 2, wall_us);
-    return outbox_run(ob, stmt, "outbox: user", err);
+    return note_change(ob, outbox_run(ob, stmt, "outbox: user", err), err);
 }
 
 int outbox_user_remove(struct outbox *ob, const char *user, struct sb_err *err)
@@ -212,7 +242,7 @@ int outbox_user_remove(struct outbox *ob, const char *user, struct sb_err *err)
 
     if (rc == 0 && sqlite3_changes(ob->db) == 0)
         rc = sb_fail(err, SB_ENOT_FOUND, "user %s is not on this device", user);
-    return rc;
+    return note_change(ob, rc, err);
 }
 
 int outbox_user_synced(struct outbox *ob, const char *user, int64_t wall_us, struct sb_err *err)
@@ -289,7 +319,7 @@ int outbox_user_purge(struct outbox *ob, const char *user, bool force, struct sb
         return rc;
     for (size_t i = 0; rc == 0 && i < sizeof(queries) / sizeof(queries[0]); i++)
         rc = run_user(ob, queries[i], user, err);
-    return rc;
+    return note_change(ob, rc, err);
 }
 
 /* ---- switches ---- */
@@ -314,7 +344,7 @@ int outbox_switch_set(struct outbox *ob, const char *user, enum sb_up_class clas
     if (stmt == NULL)
         return -(int)SB_EIO;
     sqlite3_bind_int(stmt, 3, sync);
-    return outbox_run(ob, stmt, "outbox: switch", err);
+    return note_change(ob, outbox_run(ob, stmt, "outbox: switch", err), err);
 }
 
 int outbox_switches(struct outbox *ob, const char *user,
@@ -400,13 +430,44 @@ int outbox_tables(struct outbox *ob, int (*each)(void *ctx, const char *table), 
     return rc < 0 ? rc : 0;
 }
 
-int outbox_tables_set(struct outbox *ob, char (*tables)[SB_NAME_MAX + 1], size_t count,
-                      struct sb_err *err)
+struct comparing {
+    char (*tables)[SB_NAME_MAX + 1];
+    size_t count, found;
+    bool other;
+};
+
+static int compare_table(void *ctx, const char *table)
+{
+    struct comparing *c = ctx;
+    bool told = false;
+
+    for (size_t i = 0; i < c->count && !told; i++)
+        told = strcmp(c->tables[i], table) == 0;
+    c->found++;
+    c->other = c->other || !told;
+    return 0;
+}
+
+/* Most welcomes declare what the last one did. */
+static int same_tables(struct outbox *ob, char (*tables)[SB_NAME_MAX + 1], size_t count, bool *same,
+                       struct sb_err *err)
+{
+    struct comparing c = {.tables = tables, .count = count};
+    bool known = false;
+    int rc = tables_known(ob, &known, err);
+
+    if (rc == 0)
+        rc = outbox_tables(ob, compare_table, &c, err);
+    *same = known && !c.other && c.found == count;
+    return rc;
+}
+
+static int replace_tables(struct outbox *ob, char (*tables)[SB_NAME_MAX + 1], size_t count,
+                          struct sb_err *err)
 {
     sqlite3_stmt *stmt = of_table(ob, Q_META_SET, TABLES_KNOWN, "1", err);
     int rc;
 
-    SB_CHECK(ob->in_transaction);
     if (stmt == NULL)
         return -(int)SB_EIO;
     rc = outbox_run(ob, stmt, "outbox: tables", err);
@@ -416,4 +477,16 @@ int outbox_tables_set(struct outbox *ob, char (*tables)[SB_NAME_MAX + 1], size_t
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = run_user(ob, Q_TABLE_ADD, tables[i], err);
     return rc;
+}
+
+int outbox_tables_set(struct outbox *ob, char (*tables)[SB_NAME_MAX + 1], size_t count,
+                      struct sb_err *err)
+{
+    bool same = false;
+    int rc = same_tables(ob, tables, count, &same, err);
+
+    SB_CHECK(ob->in_transaction);
+    if (rc < 0 || same)
+        return rc;
+    return note_change(ob, replace_tables(ob, tables, count, err), err);
 }
