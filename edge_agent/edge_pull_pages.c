@@ -30,9 +30,12 @@ static int sweep(struct edge *edge, struct pull *pull, struct sb_err *err)
 int edge_pull_start(struct edge *edge, struct pull *pull, struct sb_err *err)
 {
     struct outbox_sync sync;
+    bool found;
     int rc = outbox_sync_get(edge->ob, pull->user, pull->table, &sync, err);
 
     if (rc < 0)
+        return rc;
+    if ((rc = outbox_user_added(edge->ob, pull->user, &found, &pull->added_us, err)) < 0)
         return rc;
     pull->position = (struct sb_cursor){.version = sync.cursor_version};
     memcpy(pull->position.tag, sync.cursor_tag, sizeof(pull->position.tag));
@@ -100,6 +103,20 @@ static int take_change(struct page *page, const struct sb_change *change, struct
     return rc;
 }
 
+/* Another process may have removed the user since, and purged what was here. Where it was added
+ * anew, the pages before this one are missing. */
+static int check_user(const struct page *page, struct sb_err *err)
+{
+    const struct pull *pull = page->pull;
+    bool found;
+    int64_t added_us;
+    int rc = outbox_user_added(page->edge->ob, pull->user, &found, &added_us, err);
+
+    if (rc == 0 && (!found || added_us != pull->added_us))
+        rc = sb_fail(err, SB_ENOT_FOUND, "user %s left this device meanwhile", pull->user);
+    return rc;
+}
+
 /* All of it, and the cursor, or nothing. */
 static int apply_page(struct page *page, struct sb_err *err)
 {
@@ -109,6 +126,7 @@ static int apply_page(struct page *page, struct sb_err *err)
 
     if (rc < 0)
         return rc;
+    rc = check_user(page, err);
     for (size_t i = 0; rc == 0 && i < page->changes.count; i++)
         rc = take_change(page, &page->changes.list[i], err);
     if (rc == 0)

@@ -129,20 +129,36 @@ static int give_up(struct edge *edge, const struct document_name *name, struct s
     return rc;
 }
 
+/* Nothing is left of it since it was asked for: its user was purged. */
+static int find_gone(struct edge *edge, const struct document_name *name, bool *gone,
+                     struct sb_err *err)
+{
+    struct outbox_document local;
+    int rc = outbox_document_get(edge->ob, name, &local, err);
+
+    *gone = rc == 0 && !local.known;
+    outbox_document_fini(&local);
+    return rc;
+}
+
 void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct document_name *name,
                             const struct sb_answer *answer, struct sb_now now)
 {
     enum documents_taken taken = DOCUMENTS_ABSENT;
     struct sb_err err = {0};
     uint64_t version;
+    bool gone;
     int rc;
 
     pull->open_reads -= pull->open_reads > 0;
-    if (answer->success)
+    rc = find_gone(edge, name, &gone, &err);
+    if (rc == 0 && gone)
+        return;
+    if (rc == 0 && answer->success)
         rc = edge_take_document(edge, name, answer->data, now, &taken, &version, &err);
-    else if (answer->code == SB_ETOO_LARGE)
+    else if (rc == 0 && answer->code == SB_ETOO_LARGE)
         rc = give_up(edge, name, &err);
-    else
+    else if (rc == 0)
         rc = sb_fail(&err, answer->code, "%s", answer->reason);
     if (rc < 0) {
         edge_pull_fail(edge, pull, &err, now);

@@ -729,6 +729,70 @@ static void user_that_leaves_is_pulled_no_longer(void **state)
     bench_assert_quiet();
 }
 
+/* As another process does it: nobody is woken. */
+static void purge_user(bool back)
+{
+    kit_begin();
+    assert_int_equal(outbox_user_remove(kit_ob, "user-1", &kit_err), 0);
+    assert_int_equal(outbox_user_purge(kit_ob, "user-1", false, &kit_err), 0);
+    if (back)
+        assert_int_equal(outbox_user_add(kit_ob, "user-1", kit_now.wall_us + 1, &kit_err), 0);
+    kit_commit();
+}
+
+static void page_of_a_purged_user_brings_nothing_back(void **state)
+{
+    struct sent *page;
+
+    (void)state;
+    begin();
+    sync_projects();
+    page = next_changes("projects", 0);
+    purge_user(false);
+    answer(page, PAGE("projects", CHANGE("p1", 2, "{}"), 5, 5, "false"));
+    assert_document("p1", "-");
+    assert_cursor("projects", 0);
+}
+
+static void user_that_was_purged_and_came_back_is_pulled_from_the_beginning(void **state)
+{
+    struct sent *page;
+
+    (void)state;
+    begin();
+    sync_projects();
+    answer(next_changes("projects", 0), PAGE("projects", CHANGE("p1", 2, "{}"), 2, 5, "true"));
+    page = next_changes("projects", 2);
+    purge_user(true);
+    answer(page, PAGE("projects", CHANGE("p2", 5, "{}"), 5, 5, "false"));
+    assert_document("p2", "-");
+    assert_cursor("projects", 0);
+    sync_projects();
+    answer(next_changes("projects", 0),
+           PAGE("projects", CHANGE("p1", 2, "{}") "," CHANGE("p2", 5, "{}"), 5, 5, "false"));
+    assert_document("p1", "{}");
+    assert_document("p2", "{}");
+}
+
+static void read_of_a_purged_user_brings_nothing_back(void **state)
+{
+    struct sent *read;
+
+    (void)state;
+    begin();
+    sync_projects();
+    answer(next_changes("projects", 0), PAGE("projects", CHANGE("p1", 2, "{}"), 5, 5, "false"));
+    kit_begin();
+    assert_int_equal(outbox_documents_sweep(kit_ob, "user-1", "projects", &kit_err), 0);
+    kit_commit();
+    sync_projects();
+    answer(next_changes("projects", 5), PAGE("projects", "", 5, 5, "false"));
+    read = next_read("p1");
+    purge_user(false);
+    answer(read, DOCUMENT("p1", 6, "{}"));
+    assert_document("p1", "-");
+}
+
 /* ---- rounds ---- */
 
 struct outcome {
@@ -1137,6 +1201,9 @@ int main(void)
         CASE(table_without_auto_sync_is_pulled_when_asked_for_only),
         CASE(switched_off_lane_waits_without_an_alarm_and_its_rows_stay),
         CASE(user_that_leaves_is_pulled_no_longer),
+        CASE(page_of_a_purged_user_brings_nothing_back),
+        CASE(user_that_was_purged_and_came_back_is_pulled_from_the_beginning),
+        CASE(read_of_a_purged_user_brings_nothing_back),
         CASE(round_ends_when_everything_was_pulled_and_read),
         CASE(round_with_a_failure_tells_it_and_goes_on),
         CASE(round_that_takes_too_long_is_told_and_goes_on),
