@@ -3,6 +3,7 @@
 #include "doc_kit.h"
 
 #include "common/log.h"
+#include "edge_agent/reconcile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -578,6 +579,99 @@ static void conflict_that_an_operator_decided_is_closed_without_an_edit(void **s
     sb_op_list_free(&ops);
 }
 
+/* ---- a cloud that was rolled back (V7) ---- */
+
+static void restored(const char *stream, uint64_t decided)
+{
+    struct reconcile_result result;
+    struct sb_standing *standing;
+    struct sb_welcome welcome;
+
+    sb_welcome_init(&welcome);
+    memcpy(welcome.boot, KIT_OTHER, sizeof(welcome.boot));
+    welcome.restored = true;
+    welcome.tables = sb_xcalloc(1, sizeof(*welcome.tables));
+    welcome.table_count = 1;
+    snprintf(welcome.tables[0], sizeof(welcome.tables[0]), "projects");
+    assert_int_equal(lanes_load(&kit_lanes, kit_ob, &kit_err), 0);
+    standing = sb_welcome_add(&welcome, kit_lanes.epoch, stream);
+    if (decided > 0)
+        sb_ranges_add(&standing->decided, 1, decided);
+    kit_begin();
+    assert_int_equal(reconcile_welcome(kit_ob, &kit_lanes, &welcome, &kit_rng, kit_now.wall_us,
+                                       &result, &kit_err),
+                     0);
+    kit_commit();
+    sb_welcome_free(&welcome);
+}
+
+static void put_of(const char *user, const char *op_id)
+{
+    struct document_name name;
+
+    assert_int_equal(document_name_make(&name, user, "projects", "p1", &kit_err), 0);
+    assert_int_equal(enqueue_document(doc_eq, &name, DOCUMENT_PUT, SB_SPAN("{}"), sb_span_of(op_id),
+                                      kit_now, &kit_rng, NULL, &kit_err),
+                     0);
+    assert_int_equal(enqueue_commit(doc_eq, &kit_err), 0);
+}
+
+/* 1 applied, 2 in conflict, 3 merging and applied, 4 pending. */
+static void four_operations(void)
+{
+    start();
+    doc_put("projects", "p1", "op-1", "{\"a\":2,\"b\":1}");
+    doc_acked(DOC_RECORDS, 1, 2);
+    doc_put("projects", "p1", "op-2", "{\"a\":3,\"b\":1}");
+    sent(2, MERGE, DOC(3, "{\"a\":2,\"b\":9}"));
+    assert_int_equal(doc_mend("projects", "p1"), DOCUMENTS_MENDED);
+    doc_acked(DOC_RECORDS, 3, 4);
+    doc_put("projects", "p1", "op-4", "{\"a\":4,\"b\":9}");
+}
+
+static void applied_operations_go_again_and_those_in_conflict_become_holes(void **state)
+{
+    (void)state;
+    four_operations();
+    put_of("user-2", "op-x"); /* of another user, which has its own standing */
+    restored(DOC_RECORDS, 1);
+    kit_assert_ranges(&kit_load(DOC_RECORDS)->settled, "[]");
+    kit_assert_holes("2-2 dead [\"op-2\"];");
+    kit_assert_ranges(&kit_load(DOC_RECORDS)->refused, "[[2,2]]");
+    assert_int_equal(doc_take("projects", "p1", DOC(9, "{}")), DOCUMENTS_PENDING); /* resent ones */
+}
+
+static void conflict_that_the_cloud_remembers_stays_what_it_is(void **state)
+{
+    (void)state;
+    four_operations();
+    restored(DOC_RECORDS, 2);
+    kit_assert_ranges(&kit_load(DOC_RECORDS)->settled, "[[2,2]]");
+    kit_assert_holes("");
+}
+
+static void operations_of_an_open_conflict_become_holes_and_it_stays_open(void **state)
+{
+    (void)state;
+    open_one();
+    restored(DOC_RECORDS, 0);
+    kit_assert_holes("1-2 dead [\"op-1\",\"op-2\"];");
+    doc_assert_open("1 [\"/a\"] base={\"a\":1,\"b\":1} local={\"a\":3,\"b\":2};");
+    assert_int_equal(resolve(1, SB_CHOICE_LOCAL, ""), 0);
+    doc_assert("projects", "p1", "{\"a\": 3, \"b\": 2, \"c\": 1}");
+}
+
+static void what_the_cloud_was_told_is_told_again(void **state)
+{
+    (void)state;
+    four_operations();
+    assert_telling("user-1 merge op-2 x1;");
+    tell_first();
+    assert_telling("");
+    restored(DOC_RECORDS, 2);
+    assert_telling("user-1 merge op-2 x1;");
+}
+
 /* ---- what must not happen ---- */
 
 /* A merge of two good documents that no record can hold is for a person to decide. */
@@ -707,6 +801,10 @@ int main(void)
         CASE(merged_operations_are_told_as_merged),
         CASE(long_chain_is_told_in_several_requests),
         CASE(conflict_that_an_operator_decided_is_closed_without_an_edit),
+        CASE(applied_operations_go_again_and_those_in_conflict_become_holes),
+        CASE(conflict_that_the_cloud_remembers_stays_what_it_is),
+        CASE(operations_of_an_open_conflict_become_holes_and_it_stays_open),
+        CASE(what_the_cloud_was_told_is_told_again),
         CASE(merge_that_cannot_be_sent_is_an_open_conflict),
         CASE(mending_that_is_not_committed_never_was),
         CASE(full_outbox_does_not_stop_a_merge),
