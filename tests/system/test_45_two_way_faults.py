@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 import sqlite3
+import threading
 
 import pytest
 
@@ -85,8 +86,9 @@ class Editors:
         for _ in range(count):
             self.edit(self.rng.choice(self.devices))
 
-    def check(self, private=True):
-        """Everybody is back; private: nobody contradicted in the private documents."""
+    def check(self, private=True, rolled_back=False):
+        """Everybody is back; private: nobody contradicted in the private documents. rolled_back:
+        the cloud was."""
         fleet = self.fleet
         fleet.recover()
         for device in self.devices:
@@ -97,9 +99,13 @@ class Editors:
         for table, id_ in SHARED:
             self.wait_same(table, id_, timeout=40)
         fleet.settle(timeout=40)
-        # every edit is there: applied, or kept as a conflict
+        # every edit is there: applied, or kept as a conflict; the record of a conflict that was
+        # opened before the cloud was rolled back is on its device alone
         kept = {op_id for op_id, in fleet.rows(
             "SELECT op_id FROM versions UNION SELECT op_id FROM conflicts")}
+        if rolled_back:
+            kept |= {op_id for device in self.devices for conflict in
+                     device.conflicts(USER, everything=True) for op_id in conflict["ops"]}
         lost = {op_id: where for op_id, where in self.promised.items() if op_id not in kept}
         assert not lost, lost
         for device in self.devices:
@@ -218,6 +224,78 @@ def decide_all(editors):
     fleet.settle(timeout=40)
 
 
+def test_many_processes_save_the_same_document(editors):
+    """Eight on each of two devices, none of which waits for another: who contradicts whom is
+    chance, what was taken is in the cloud."""
+    taken = []
+
+    def save(device, name):
+        for n in range(6):
+            receipt = device.put(USER, {name: n, "v": f"{name} {n}"}, "shared", "storm")
+            taken.append((receipt["op_id"], device))
+
+    threads = [threading.Thread(target=save, args=[device, f"{device.name} {n}"])
+               for device in editors.devices[:2] for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(taken) == 96
+    editors.promised.update({op_id: (device.name, "shared", "storm") for op_id, device in taken})
+    editors.check()
+    editors.wait_same("shared", "storm")
+    editors.check_conflicts()
+
+
+@pytest.mark.parametrize("whose", ["device", "cloud"])
+def test_a_database_that_somebody_holds_is_waited_for(editors, whose):
+    """Another process has it locked, longer than anybody waits; then all goes on by itself."""
+    fleet = editors.fleet
+    a, b, _ = editors.devices
+    path = b.edge.state / "outbox.db" if whose == "device" else fleet.ingest.database
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    a.put(USER, {"v": 1}, "private", "held")
+    if whose == "device":
+        fleet.wait_same(USER, "private", "held", value={"v": 1}, devices=[a])
+        wait_until(lambda: "busy" in b.edge.log(), 10, "the device finds it locked")
+    else:
+        b.put(USER, {"v": 2}, "private", "held too")
+        wait_until(lambda: "busy" in fleet.ingest.log(), 10, "the ingest finds it locked")
+    holder.execute("ROLLBACK")
+    holder.close()
+    fleet.wait_same(USER, "private", "held", value={"v": 1})
+    if whose == "cloud":
+        fleet.wait_same(USER, "private", "held too", value={"v": 2})
+    editors.check()
+
+
+def test_a_device_without_room_takes_what_fits_and_the_rest_later(editors):
+    """The outbox limit holds for pulled documents too: nothing is half there, the cursor does not
+    pass what is missing, own edits are still taken."""
+    fleet, a = editors.fleet, editors.devices[0]
+    rng = random.Random(45)
+    texts = {f"large-{n:02}": json.dumps({"t": f"{rng.getrandbits(400000):x}"}) for n in range(30)}
+    a.put_many(USER, "private", texts)
+    a.wait_settled()
+    small = fleet.add("dev-small", outbox__max_bytes="1M")
+    fleet.ingest.cli("device", "grant", small.name, USER)
+    small.start()
+    small.add_user(USER)
+    wait_until(lambda: "disk_full" in small.edge.log(), 10, lambda: small.edge.log()[-1500:])
+    refused = small.sync(USER, timeout="3s", check=False)
+    assert refused.returncode == 1 and "disk_full" in refused.stderr, refused
+    there = dict(small.rows("SELECT id, doc FROM documents WHERE tbl = 'private' AND doc IS NOT"
+                            " NULL"))
+    assert len(there) < 30 and all(texts.get(id_, text) == text for id_, text in there.items())
+    small.stop()
+    small.edge.configure(outbox__max_bytes="100M")
+    small.start()
+    wait_until(lambda: len(small.rows("SELECT 1 FROM documents WHERE tbl = 'private' AND id LIKE"
+                                      " 'large%' AND doc IS NOT NULL")) == 30, 15, "the rest")
+    editors.check()
+
+
 # ---- a cloud, or a device, that is older than it was ----
 
 @pytest.mark.parametrize("number", range(5 if is_long() else 1))
@@ -239,7 +317,7 @@ def test_a_cloud_that_is_rolled_back_gets_everything_again(editors, number):
     fleet.ingest.start()
     away.edge.launch()
     editors.edits(3)
-    editors.check()
+    editors.check(rolled_back=True)
 
 
 @pytest.mark.parametrize("number", range(5 if is_long() else 1))
@@ -264,7 +342,7 @@ def test_a_cloud_that_is_rolled_back_under_devices_that_are_away(editors, number
         device.start()
         if editors.rng.random() < 0.5:
             device.wait_settled()
-    editors.check()
+    editors.check(rolled_back=True)
 
 
 def test_a_cloud_without_its_database_is_filled_again(editors):
@@ -282,7 +360,7 @@ def test_a_cloud_without_its_database_is_filled_again(editors):
     for device in editors.devices:
         device.edge.cli("flush", "--timeout", "5s", check=False)
     editors.edits(3)
-    editors.check()
+    editors.check(rolled_back=True)
 
 
 @pytest.mark.parametrize("offline", [0, 4])
@@ -406,4 +484,4 @@ def test_a_device_that_pulls_while_the_cloud_goes_back_ends_like_the_others(edit
     wait_until(same, 40, lambda: "the same everywhere: " + str({
         device.name: device.rows("SELECT count(*) FROM documents WHERE tbl = 'private'")
         for device in fleet.devices}) + fresh.edge.log()[-3000:])
-    editors.check()
+    editors.check(rolled_back=True)

@@ -179,9 +179,11 @@ class Device:
             if running:
                 self.edge.proc.signal(signal.SIGSTOP)
             try:
-                value = change(self.get(user, table, id_))
-                result = self.put(user, value, table, id_, check=False,
-                                  args=["--set", "outbox.busy_timeout=200ms"])
+                result = self.read(user, table, id_, "--set", "outbox.busy_timeout=50ms")
+                if result.returncode in (0, 5):
+                    value = change(json.loads(result.stdout) if result.returncode == 0 else None)
+                    result = self.put(user, value, table, id_, check=False,
+                                      args=["--set", "outbox.busy_timeout=50ms"])
             finally:
                 if running:
                     self.edge.proc.signal(signal.SIGCONT)
@@ -203,13 +205,15 @@ class Device:
         return self.edge.cli("records", "delete", "--table", table, "--user", user, "--id", id_,
                              "--json", check=check)
 
+    def read(self, user, table, id_, *args):
+        """The result of the command."""
+        verb = ["settings", "get"] if table == SETTINGS else ["records", "get", "--table", table,
+                                                              "--id", id_]
+        return self.edge.cli(*verb, "--user", user, *args, check=False)
+
     def text(self, user, table=SETTINGS, id_=None):
         """The document as it was put, None where there is none."""
-        if table == SETTINGS:
-            result = self.edge.cli("settings", "get", "--user", user, check=False)
-        else:
-            result = self.edge.cli("records", "get", "--table", table, "--user", user, "--id", id_,
-                                   check=False)
+        result = self.read(user, table, id_)
         assert result.returncode in (0, 5), result.stderr
         if result.returncode == 5:
             return None
