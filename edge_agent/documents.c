@@ -180,8 +180,11 @@ static int stamp(const struct documents *docs, const struct outbox_document *loc
                  struct document_ready *ready, struct sb_err *err)
 {
     uint64_t floor = sb_rule(SB_RULE_HLC_FOLLOWS) ? local->hlc : 0;
-    int rc = outbox_hlc(docs->ob, now.wall_us, floor, &ready->hlc, err);
+    int64_t wall_us;
+    int rc = outbox_server_time(docs->ob, docs->device_boot, now, &wall_us, err);
 
+    if (rc == 0)
+        rc = outbox_hlc(docs->ob, wall_us, floor, &ready->hlc, err);
     if (write->keep_hlc != 0 && sb_rule(SB_RULE_KEEP_HLC))
         ready->hlc = write->keep_hlc;
     if (write->op_id.len > 0)

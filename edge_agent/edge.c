@@ -423,6 +423,16 @@ static void resume_waiting(struct edge *edge, struct sb_now now)
         edge_start_over(edge, now, &err);
 }
 
+static int keep_server_clock(struct edge *edge, struct sb_now now, struct sb_err *err)
+{
+    int64_t server_us = edge->session.whole.server_time_us;
+
+    if (server_us == 0)
+        return 0;
+    return outbox_set_server_clock(edge->ob, edge->device_boot, server_us - now.mono_ms * 1000,
+                                   err);
+}
+
 static void apply_welcome(struct edge *edge, struct sb_now now)
 {
     struct reconcile_result result = {0};
@@ -434,7 +444,8 @@ static void apply_welcome(struct edge *edge, struct sb_now now)
     edge->welcome_whole = false;
     if ((rc = outbox_begin(edge->ob, &err)) == 0 &&
         (rc = reconcile_welcome(edge->ob, &edge->lanes, &edge->session.whole, edge->rng,
-                                now.wall_us, &result, &err)) == 0)
+                                now.wall_us, &result, &err)) == 0 &&
+        (rc = keep_server_clock(edge, now, &err)) == 0)
         rc = outbox_commit(edge->ob, &err);
     if (rc < 0) {
         edge_start_over(edge, now, &err);

@@ -340,6 +340,7 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
                        struct enqueue_receipt *receipt, struct sb_err *err)
 {
     bool has_created = false, sends = false;
+    int64_t wall_us = 0;
     uint64_t hlc = 0;
     int rc;
 
@@ -349,7 +350,9 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
         return rc;
     rc = enqueue_begin(eq, err);
     if (rc == 0)
-        rc = outbox_hlc(eq->ob, now.wall_us, 0, &hlc, err);
+        rc = outbox_server_time(eq->ob, eq->device_boot, now, &wall_us, err);
+    if (rc == 0)
+        rc = outbox_hlc(eq->ob, wall_us, 0, &hlc, err);
     if (rc != 0)
         return lost(eq, rc);
     enqueue_history_text(object, !has_created, now.wall_us, hlc, &eq->new_text);

@@ -93,8 +93,17 @@ int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct ou
 int outbox_find_id(struct outbox *ob, const struct sb_stream *stream, struct sb_span id,
                    bool *found, uint64_t *hash, struct outbox_place *place, struct sb_err *err);
 
-/* The outbox's hybrid logical clock: max(wall clock + known server offset, last + 1, floor + 1),
- * kept in the transaction. 16 hex digits: ms since 1970 << 16 | counter. */
+/* The cloud's clock as a welcome told it: how far it is ahead of this machine's monotonic one,
+ * which holds until the next boot whatever is done to the wall clock meanwhile. device_boot "" is
+ * not kept. */
+int outbox_set_server_clock(struct outbox *ob, const char *device_boot, int64_t ahead_us,
+                            struct sb_err *err);
+/* now.wall_us, or the cloud's time where it is known within this boot. */
+int outbox_server_time(struct outbox *ob, const char *device_boot, struct sb_now now,
+                       int64_t *wall_us, struct sb_err *err);
+
+/* The outbox's hybrid logical clock: max(wall_us, last + 1, floor + 1), kept in the transaction;
+ * wall_us is of outbox_server_time. 16 hex digits: ms since 1970 << 16 | counter. */
 int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc,
                struct sb_err *err);
 

@@ -79,6 +79,33 @@ int outbox_set_last_settled(struct outbox *ob, int64_t wall_us, struct sb_err *e
     return meta_set(ob, "last_settled", number, err);
 }
 
+#define SERVER_CLOCK "server_clock" /* <kernel boot id> <microseconds> */
+
+int outbox_set_server_clock(struct outbox *ob, const char *device_boot, int64_t ahead_us,
+                            struct sb_err *err)
+{
+    char text[SB_UUID_LEN + 32];
+
+    SB_CHECK(ob->in_transaction);
+    if (device_boot[0] == '\0')
+        return 0;
+    snprintf(text, sizeof(text), "%s %lld", device_boot, (long long)ahead_us);
+    return meta_set(ob, SERVER_CLOCK, text, err);
+}
+
+int outbox_server_time(struct outbox *ob, const char *device_boot, struct sb_now now,
+                       int64_t *wall_us, struct sb_err *err)
+{
+    size_t len = strlen(device_boot);
+    char text[SB_UUID_LEN + 32];
+    int rc = meta_get(ob, SERVER_CLOCK, text, sizeof(text), err);
+
+    *wall_us = now.wall_us;
+    if (rc == 0 && len > 0 && strncmp(text, device_boot, len) == 0 && text[len] == ' ')
+        *wall_us = now.mono_ms * 1000 + strtoll(text + len, NULL, 10);
+    return rc;
+}
+
 int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc,
                struct sb_err *err)
 {

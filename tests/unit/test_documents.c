@@ -128,6 +128,40 @@ static void clock_is_above_every_stamp_of_the_document(void **state)
     doc_assert_operation(DOC_RECORDS, 2, "\"hlc\":\"7fff000000000002\"");
 }
 
+/* The cloud's clock counts as long as the machine has not booted anew. */
+static void clock_of_the_cloud_counts_within_one_boot(void **state)
+{
+    const int64_t server_us = kit_now.wall_us + INT64_C(86400000000); /* this one is a day behind */
+    char expected[64];
+
+    (void)state;
+    kit_begin();
+    assert_int_equal(
+        outbox_set_server_clock(kit_ob, KIT_BOOT, server_us - kit_now.mono_ms * 1000, &kit_err), 0);
+    kit_commit();
+    kit_now.mono_ms += 7000;
+    kit_now.wall_us -= INT64_C(900000000000); /* somebody sets it back */
+    doc_put("projects", "p1", "op-1", "{\"n\":1}");
+    snprintf(expected, sizeof(expected), "\"hlc\":\"%016llx\"",
+             (unsigned long long)(server_us / 1000 + 7000) << 16);
+    doc_assert_operation(DOC_RECORDS, 1, expected);
+}
+
+static void clock_of_the_cloud_is_forgotten_with_the_boot(void **state)
+{
+    char expected[64];
+
+    (void)state;
+    kit_begin();
+    assert_int_equal(outbox_set_server_clock(kit_ob, KIT_OTHER, INT64_C(86400000000), &kit_err), 0);
+    assert_int_equal(outbox_set_server_clock(kit_ob, "", 5, &kit_err), 0); /* not kept */
+    kit_commit();
+    doc_put("projects", "p1", "op-1", "{\"n\":1}");
+    snprintf(expected, sizeof(expected), "\"hlc\":\"%016llx\"",
+             (unsigned long long)(kit_now.wall_us / 1000) << 16);
+    doc_assert_operation(DOC_RECORDS, 1, expected);
+}
+
 /* ---- tables ---- */
 
 static void set_tables(const char *table)
@@ -768,6 +802,8 @@ int main(void)
         CASE(documents_do_not_mix),
         CASE(repeat_of_an_id_changes_nothing),
         CASE(clock_is_above_every_stamp_of_the_document),
+        CASE(clock_of_the_cloud_counts_within_one_boot),
+        CASE(clock_of_the_cloud_is_forgotten_with_the_boot),
         CASE(table_that_the_welcome_does_not_name_is_refused),
         CASE(document_is_taken_and_replaces_the_local_one),
         CASE(nothing_is_taken_while_operations_are_pending),

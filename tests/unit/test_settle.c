@@ -16,13 +16,14 @@ static struct settle_counts counts;
 static int setup(void **state)
 {
     flight = (struct flight){.kind = FLIGHT_ROWS};
-    counts = (struct settle_counts){0};
+    settle_counts_clear(&counts);
     sb_reply_init(&reply);
     return kit_setup(state);
 }
 
 static int teardown(void **state)
 {
+    settle_counts_clear(&counts);
     sb_reply_free(&reply);
     return kit_teardown(state);
 }
