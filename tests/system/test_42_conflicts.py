@@ -509,6 +509,41 @@ def test_a_chain_that_loses_is_one_conflict_and_goes_on(fleet, home, abc):
     wait_until(lambda: fleet.open_conflicts(home) == [], 10, "told of all of them")
 
 
+def test_a_chain_that_an_operator_decides_is_closed_with_its_last_operation(fleet, home, abc):
+    """The cloud has one conflict for each save; the device has one for all of them."""
+    a, b, _ = abc
+    a.put(home, {"v": 0}, "t_merge", "d")
+    fleet.wait_same(home, "t_merge", "d", value={"v": 0})
+    b.stop()
+    for n in range(1, 4):
+        b.put(home, {"v": f"b{n}", f"m{n}": n}, "t_merge", "d")
+    a.put(home, {"v": "a"}, "t_merge", "d")
+    a.wait_settled()
+    b.start()
+    conflict, = b.wait_conflicts(home)
+    there = fleet.operator.ask("conflicts.list", user=home)["conflicts"]
+    assert [entry["op_id"] for entry in there] == conflict["ops"] and len(there) == 3
+    assert there[0]["pointers"] == conflict["pointers"] == ["/v"]
+    for entry in there[:2]:
+        fleet.operator.ask("conflicts.resolve", id=entry["id"], choice="server")
+    b.sync(home, check=False)
+    assert len(b.conflicts(home)) == 1
+    fleet.operator.ask("conflicts.resolve", id=there[2]["id"], choice="merge",
+                       data={"v": "b3", "m1": 1, "m2": 2, "m3": 3})
+    b.wait_conflicts(home, 0)
+    fleet.wait_same(home, "t_merge", "d", value={"v": "b3", "m1": 1, "m2": 2, "m3": 3})
+
+
+def test_a_decision_on_the_clouds_file_needs_no_ingest(fleet, home, abc):
+    contradict(fleet, home, "t_merge", "d")
+    there, = fleet.operator.ask("conflicts.list", user=home)["conflicts"]
+    fleet.ingest.stop()
+    fleet.ingest.cli("conflicts", "resolve", there["id"], "--keep-local", "--note", "by hand")
+    fleet.ingest.start()
+    fleet.wait_same(home, "t_merge", "d", value={"v": 2, "w": 2, "x": 0, "a": 1})
+    abc[1].wait_conflicts(home, 0)
+
+
 @pytest.mark.parametrize("what", ["broker", "answers", "ingest"])
 def test_lost_answers_make_no_conflict_with_oneself(fleet, home, abc, what):
     """The cloud commits, the device never hears of it, goes on editing, and sends again."""
