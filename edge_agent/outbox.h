@@ -98,7 +98,7 @@ int outbox_find_id(struct outbox *ob, const struct sb_stream *stream, struct sb_
  * not kept. */
 int outbox_set_server_clock(struct outbox *ob, const char *device_boot, int64_t ahead_us,
                             struct sb_err *err);
-/* now.wall_us, or the cloud's time where it is known within this boot. */
+/* now.wall_us, or the cloud's time where it is known within this boot and 2 s or more away. */
 int outbox_server_time(struct outbox *ob, const char *device_boot, struct sb_now now,
                        int64_t *wall_us, struct sb_err *err);
 

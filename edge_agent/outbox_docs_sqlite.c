@@ -80,6 +80,9 @@ int outbox_set_last_settled(struct outbox *ob, int64_t wall_us, struct sb_err *e
 }
 
 #define SERVER_CLOCK "server_clock" /* <kernel boot id> <microseconds> */
+/* A welcome's time is as old as its way was long; a wall clock that is nearer than this to it is
+ * the better one, and orders the edits of devices that keep the time. */
+#define SERVER_CLOCK_SLACK_US INT64_C(2000000)
 
 int outbox_set_server_clock(struct outbox *ob, const char *device_boot, int64_t ahead_us,
                             struct sb_err *err)
@@ -99,10 +102,15 @@ int outbox_server_time(struct outbox *ob, const char *device_boot, struct sb_now
     size_t len = strlen(device_boot);
     char text[SB_UUID_LEN + 32];
     int rc = meta_get(ob, SERVER_CLOCK, text, sizeof(text), err);
+    int64_t server_us;
 
     *wall_us = now.wall_us;
-    if (rc == 0 && len > 0 && strncmp(text, device_boot, len) == 0 && text[len] == ' ')
-        *wall_us = now.mono_ms * 1000 + strtoll(text + len, NULL, 10);
+    if (rc != 0 || len == 0 || strncmp(text, device_boot, len) != 0 || text[len] != ' ')
+        return rc;
+    server_us = now.mono_ms * 1000 + strtoll(text + len, NULL, 10);
+    if (server_us - now.wall_us > SERVER_CLOCK_SLACK_US ||
+        now.wall_us - server_us > SERVER_CLOCK_SLACK_US)
+        *wall_us = server_us;
     return rc;
 }
 
