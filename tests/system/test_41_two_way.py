@@ -770,7 +770,11 @@ def test_random_edits_of_three_devices_end_the_same(fleet, home, abc):
         device = rng.choice(abc)
         id_ = rng.choice(ids)
         if rng.random() < 0.15:
-            device.stop() if device.edge.running() else device.edge.launch()
+            if device.edge.running():
+                device.stop()
+            else:
+                device.edge.launch()
+                wait_until(lambda: device.status()["running"], 10, "a running daemon")
         device.edit(home, "projects", id_, lambda value: {**value, device.name: step})
         wanted[id_][device.name] = step
     fleet.recover()
