@@ -51,6 +51,7 @@ struct edge_call {
     struct sb_buf args;
     int64_t sent_ms, deadline_ms;
     struct document_name name; /* of a page without an id, of the rest as needed */
+    uint64_t seen;             /* CALL_STALE: the version last seen when it was asked for */
     edge_answer_fn answer_fn;
     edge_read_fn read_fn;
     void *ctx;
@@ -223,8 +224,9 @@ void edge_pull_answer_page(struct edge *edge, struct pull *pull, const struct sb
 
 /* edge_pull_reads.c */
 void edge_pull_read_stale(struct edge *edge, struct pull *pull, struct sb_now now);
+/* seen: the version last seen when it was asked for. */
 void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct document_name *name,
-                            const struct sb_answer *answer, struct sb_now now);
+                            uint64_t seen, const struct sb_answer *answer, struct sb_now now);
 /* Finds the tables with stale documents. */
 void edge_pull_look_for_stale(struct edge *edge);
 

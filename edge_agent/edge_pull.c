@@ -145,6 +145,7 @@ void edge_pull_answer(struct edge *edge, struct edge_call *call, const struct sb
 {
     const struct document_name name = call->name;
     enum edge_call_kind kind = call->kind;
+    const uint64_t seen = call->seen;
     char id[SB_UUID_LEN + 1];
     struct pull *pull;
 
@@ -160,7 +161,7 @@ void edge_pull_answer(struct edge *edge, struct edge_call *call, const struct sb
     if (kind == CALL_PAGE)
         edge_pull_answer_page(edge, pull, answer, now);
     else if (kind == CALL_STALE)
-        edge_pull_answer_stale(edge, pull, &name, answer, now);
+        edge_pull_answer_stale(edge, pull, &name, seen, answer, now);
     else
         edge_pull_answer_conflicts(edge, pull, answer, now);
 }

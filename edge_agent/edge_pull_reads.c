@@ -48,9 +48,12 @@ static int read_one(struct edge *edge, struct pull *pull, const struct document_
                     struct sb_now now, struct sb_err *err)
 {
     struct edge_call *call;
+    uint64_t seen = 0;
     bool may = false;
     int rc = may_read(edge, pull, name, &may, err);
 
+    if (rc == 0 && may)
+        rc = outbox_document_seen(edge->ob, name, &seen, err);
     if (rc < 0)
         return rc;
     if (!may) {
@@ -59,6 +62,7 @@ static int read_one(struct edge *edge, struct pull *pull, const struct document_
         if ((call = edge_call_add(edge, CALL_STALE, SB_OP_DOCUMENT_GET, now)) == NULL)
             return 0;
         edge_call_document(call, name);
+        call->seen = seen;
         pull->reads++;
         pull->open_reads++;
     }
@@ -141,8 +145,27 @@ static int find_gone(struct edge *edge, const struct document_name *name, bool *
     return rc;
 }
 
+/* It was answered with an older version than had been seen before it was asked for. No cloud that
+ * counts on does that: it was rolled back, and there was no pull of this table since (its user
+ * left, auto_sync is off) that would have found the cursor unknown. */
+static int forget_rolled_back(struct edge *edge, const struct document_name *name, uint64_t asked,
+                              struct sb_err *err)
+{
+    uint64_t seen;
+    int rc = outbox_document_seen(edge->ob, name, &seen, err);
+
+    if (rc < 0 || seen != asked || !sb_rule(SB_RULE_REWIND) || !sb_rule(SB_RULE_LOOSE))
+        return rc;
+    if ((rc = outbox_begin(edge->ob, err)) < 0)
+        return rc;
+    if ((rc = outbox_document_unsee(edge->ob, name, err)) == 0)
+        return outbox_commit(edge->ob, err);
+    outbox_rollback(edge->ob);
+    return rc;
+}
+
 void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct document_name *name,
-                            const struct sb_answer *answer, struct sb_now now)
+                            uint64_t seen, const struct sb_answer *answer, struct sb_now now)
 {
     enum documents_taken taken = DOCUMENTS_ABSENT;
     struct sb_err err = {0};
@@ -160,6 +183,8 @@ void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct d
         rc = give_up(edge, name, &err);
     else if (rc == 0)
         rc = sb_fail(&err, answer->code, "%s", answer->reason);
+    if (rc == 0 && taken == DOCUMENTS_OLD)
+        rc = forget_rolled_back(edge, name, seen, &err);
     if (rc < 0) {
         edge_pull_fail(edge, pull, &err, now);
         return;

@@ -92,6 +92,11 @@ int outbox_document_see(struct outbox *ob, const struct document_name *name, con
                         uint64_t version, struct sb_err *err);
 /* It is to be read again by id. */
 int outbox_document_stale(struct outbox *ob, const struct document_name *name, struct sb_err *err);
+/* The last version seen of it, 0 where none was. */
+int outbox_document_seen(struct outbox *ob, const struct document_name *name, uint64_t *version,
+                         struct sb_err *err);
+/* What was seen of it is no more: it forgets that and is to be read again. */
+int outbox_document_unsee(struct outbox *ob, const struct document_name *name, struct sb_err *err);
 /* The first (user, table) with stale documents after the one given ("" first); both move on. */
 int outbox_documents_stale_next(struct outbox *ob, char user[SB_NAME_MAX + 1],
                                 char table[SB_NAME_MAX + 1], bool *found, struct sb_err *err);

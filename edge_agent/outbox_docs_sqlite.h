@@ -28,6 +28,9 @@
     X(Q_DOCUMENT_SEE, "UPDATE documents SET seen = max(seen, ?4), loose = 1,"                      \
                       " hlc = iif(last_op = ?5, max(hlc, op_hlc), hlc)"                            \
                       " WHERE user = ?1 AND tbl = ?2 AND id = ?3")                                 \
+    X(Q_DOCUMENT_SEEN, "SELECT seen FROM documents WHERE user = ?1 AND tbl = ?2 AND id = ?3")      \
+    X(Q_DOCUMENT_UNSEE, "UPDATE documents SET seen = 0, stale = 1"                                 \
+                        " WHERE user = ?1 AND tbl = ?2 AND id = ?3")                               \
     X(Q_DOCUMENT_STALE, "INSERT INTO documents(user, tbl, id, stale) VALUES(?1, ?2, ?3, 1)"        \
                         " ON CONFLICT(user, tbl, id) DO UPDATE SET stale = 1")                     \
     X(Q_DOCUMENT_FORGET, "DELETE FROM documents WHERE user = ?1 AND tbl = ?2 AND id = ?3")         \

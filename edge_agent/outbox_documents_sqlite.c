@@ -160,6 +160,28 @@ int outbox_document_stale(struct outbox *ob, const struct document_name *name, s
     return run_named(ob, Q_DOCUMENT_STALE, name, err);
 }
 
+int outbox_document_seen(struct outbox *ob, const struct document_name *name, uint64_t *version,
+                         struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_DOCUMENT_SEEN, err);
+    int rc;
+
+    *version = 0;
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    bind_name(stmt, name);
+    rc = outbox_step(ob, stmt, "outbox: document", err);
+    if (rc == 1)
+        *version = (uint64_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+int outbox_document_unsee(struct outbox *ob, const struct document_name *name, struct sb_err *err)
+{
+    return run_named(ob, Q_DOCUMENT_UNSEE, name, err);
+}
+
 /* ---- walks ---- */
 
 typedef int (*each_document)(void *ctx, const struct document_name *name,

@@ -1082,6 +1082,36 @@ static void decision_that_the_cloud_refuses_for_now_is_told_later(void **state)
     bench_assert_quiet();
 }
 
+static void read_as_other(const char *data)
+{
+    answer_as(next_read("p1"), data, KIT_OTHER);
+    bench_tick();
+}
+
+/* The cloud was rolled back, and this user, who left, is not pulled: nothing finds out that the
+ * cursor is gone, and the version seen here is one that there never was. */
+static void conflict_of_a_user_who_left_is_merged_after_a_rollback(void **state)
+{
+    (void)state;
+    begin();
+    sync_projects();
+    answer(next_changes("projects", 0), PAGE("projects", CHANGE("p1", 8, "{}"), 9, 9, "false"));
+    kit_begin();
+    assert_int_equal(outbox_user_remove(kit_ob, "user-1", &kit_err), 0);
+    kit_commit();
+    welcome_of(KIT_OTHER);
+    put("p1", "op-1", "{\"n\": 1}");
+    bench_tick();
+    bench_answer(bench_next_batch(RECORDS, 1, 1), says_conflict);
+    bench_tick();
+    read_as_other(DOCUMENT("p1", 7, "{\"m\": 7}"));
+    bench_assert_quiet(); /* no storm */
+    bench_pass(30000);
+    bench_tick();
+    read_as_other(DOCUMENT("p1", 7, "{\"m\": 7}"));
+    assert_document("p1", "{\"m\": 7, \"n\": 1}");
+}
+
 static void says_conflict_of_both(struct sb_reply *reply)
 {
     says_conflict(reply);
@@ -1213,6 +1243,7 @@ int main(void)
         CASE(round_while_offline_waits_for_the_welcome),
         CASE(what_came_into_force_is_told_after_the_commit),
         CASE(conflict_is_merged_sent_and_told),
+        CASE(conflict_of_a_user_who_left_is_merged_after_a_rollback),
         CASE(decision_that_the_cloud_refuses_for_now_is_told_later),
         CASE(open_conflict_that_somebody_decided_is_closed_by_a_round),
         CASE(request_of_somebody_else_is_carried),
