@@ -198,6 +198,8 @@ void edge_pull_welcomed(struct edge *edge, const char *boot)
         pull->not_before_ms = 0;
         if (other && sb_rule(SB_RULE_REWIND))
             turn_back(edge, pull);
+        if (other)
+            pull->counter = 0; /* a cloud that was rolled back counts from lower on */
         if (other && pull->here && pull->automatic)
             want(edge, pull);
     }

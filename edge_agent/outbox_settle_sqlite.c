@@ -325,6 +325,19 @@ int outbox_dead_revive(struct outbox *ob, int64_t s, uint64_t seq, struct sb_err
     return rc;
 }
 
+/* What is in force here is without that edit, since it was refused: it is read again once the edit
+ * is answered. */
+static int reread_document(struct outbox *ob, const struct letter *letter, struct sb_err *err)
+{
+    struct document_name name;
+
+    if (letter->row.doc.len == 0)
+        return 0;
+    if (document_name_parse(&name, letter->stream.name, letter->row.doc, NULL) < 0)
+        return sb_fail(err, SB_ECORRUPT, "outbox: a dead letter about no document");
+    return outbox_document_stale(ob, &name, err);
+}
+
 /* An ordered operation goes to the end of its stream under its own op_id: outbox_append would take
  * that id for a repeat, so the id is forgotten first. */
 static int enqueue_anew(struct outbox *ob, const struct letter *letter, struct sb_now now,
@@ -351,7 +364,8 @@ static int enqueue_anew(struct outbox *ob, const struct letter *letter, struct s
     sqlite3_bind_int64(stmt, 3, (int64_t)letter->row.first_seq);
     if ((rc = outbox_run(ob, stmt, "outbox: id", err)) < 0)
         return rc;
-    if ((rc = outbox_append(ob, &chunk, &place, err)) < 0)
+    if ((rc = outbox_append(ob, &chunk, &place, err)) < 0 ||
+        (rc = reread_document(ob, letter, err)) < 0)
         return rc;
     return delete_letter(ob, letter->id, err);
 }

@@ -645,6 +645,50 @@ static void ack_that_leaves_a_gap_pulls(void **state)
     bench_assert_quiet();
 }
 
+/* It goes under its own op_id, and the cloud tells its author nothing: the text here is without it.
+ */
+static void document_of_an_operation_tried_again_is_read_again(void **state)
+{
+    (void)state;
+    begin();
+    put("p1", "op-1", "{\"n\":1}");
+    bench_tick();
+    bench_answer(bench_next_batch(RECORDS, 1, 1), says_bad_value);
+    bench_tick();
+    answer(next_read("p1"), NOTHING("p1", 0));
+    kit_begin();
+    assert_int_equal(outbox_dead_retry(kit_ob, 1, kit_now, &kit_err), 0);
+    kit_commit();
+    edge_wake(bench.edge);
+    bench_tick();
+    bench_answer(bench_next_batch(RECORDS, 2, 2), names_version_one);
+    bench_tick();
+    answer(next_read("p1"), DOCUMENT("p1", 1, "{\"n\":1}"));
+    assert_document("p1", "{\"n\":1}");
+}
+
+/* A cloud that was rolled back gives numbers again that were known here. */
+static void ack_that_leaves_a_gap_pulls_after_a_rollback_too(void **state)
+{
+    struct sb_answer unknown = {.code = SB_ECURSOR_UNKNOWN, .reason = "no"};
+
+    (void)state;
+    begin();
+    sync_projects();
+    answer(next_changes("projects", 0), PAGE("projects", "", 9, 9, "false"));
+    welcome_of(KIT_OTHER);
+    send_answer(next_changes("projects", 9), &unknown, KIT_OTHER);
+    bench_tick();
+    answer_as(next_changes("settings", 0), EMPTY("settings"), KIT_OTHER);
+    answer_as(next_changes("projects", 0), PAGE("projects", "", 3, 3, "false"), KIT_OTHER);
+    bench_tick();
+    put("p1", "op-1", "{\"n\":1}");
+    bench_tick();
+    bench_answer(bench_next_batch(RECORDS, 1, 1), names_version); /* 6 */
+    bench_tick();
+    next_changes("projects", 3);
+}
+
 static void set_auto(const char *table, bool on)
 {
     kit_begin();
@@ -1221,6 +1265,7 @@ int main(void)
         CASE(skipped_document_is_read_once_nothing_on_it_is_pending),
         CASE(page_asked_for_before_the_own_ack_does_not_put_the_old_one_back),
         CASE(document_of_a_rejected_operation_is_read_again),
+        CASE(document_of_an_operation_tried_again_is_read_again),
         CASE(no_more_than_four_requests_wait_for_an_answer),
         CASE(data_goes_on_while_requests_wait),
         CASE(request_without_an_answer_goes_again_after_the_timeout),
@@ -1228,6 +1273,7 @@ int main(void)
         CASE(welcome_gives_a_refused_pull_one_try),
         CASE(notify_pulls_the_table_that_it_names),
         CASE(ack_that_leaves_a_gap_pulls),
+        CASE(ack_that_leaves_a_gap_pulls_after_a_rollback_too),
         CASE(table_without_auto_sync_is_pulled_when_asked_for_only),
         CASE(switched_off_lane_waits_without_an_alarm_and_its_rows_stay),
         CASE(user_that_leaves_is_pulled_no_longer),
