@@ -287,6 +287,8 @@ int document_enqueue(const struct documents *docs, struct outbox_document *local
 /* Kept here only: the text changes, what it was before the first such edit is remembered. */
 static void keep_unsent(struct outbox_document *local, struct sb_span data, struct sb_now now)
 {
+    if (!local->unsent && sb_span_eq(data, document_text_of(local)))
+        return; /* nothing was changed: nothing holds up what the cloud has */
     if (!local->unsent) {
         local->unsent = true;
         local->has_unsent_before = local->exists;
@@ -383,6 +385,7 @@ int documents_backfill(const struct documents *docs, const struct document_name 
         write.data = sb_buf_span(&text);
         if (sb_span_eq(write.data, before_of(&local))) { /* made and undone */
             no_longer_unsent(&local);
+            local.stale = true; /* what came meanwhile was not taken, nor merged */
             rc = outbox_document_set(docs->ob, name, &local, err);
         } else {
             rc = document_edit(docs, &local, &write, true, now, receipt, err);

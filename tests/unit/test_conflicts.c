@@ -125,6 +125,26 @@ static void unsent_edit_counts_as_pending(void **state)
     doc_assert("projects", "p1", "{\"a\":3,\"b\":1}");
 }
 
+/* Nothing is sent for it that an answer could come to: a read brings the merge about. */
+static void local_edit_that_was_undone_frees_what_waits(void **state)
+{
+    const struct document_name name = doc_name("projects", "p1");
+    struct outbox_document doc;
+
+    unsent_edit_counts_as_pending(state);
+    doc_put("projects", "p1", "", "{\"a\":2,\"b\":1}");
+    kit_begin();
+    assert_int_equal(outbox_switch_set(kit_ob, "user-1", SB_UP_RECORDS, true, &kit_err), 0);
+    kit_commit();
+    assert_int_equal(enqueue_backfill(doc_eq, &name, kit_now, &kit_rng, NULL, &kit_err), 0);
+    assert_int_equal(enqueue_commit(doc_eq, &kit_err), 0);
+    doc_get("projects", "p1", &doc);
+    assert_true(doc.stale);
+    outbox_document_fini(&doc);
+    assert_int_equal(doc_take("projects", "p1", DOC(3, "{\"a\":1,\"b\":9}")), DOCUMENTS_TAKEN);
+    doc_assert("projects", "p1", "{\"a\": 2, \"b\": 9}");
+}
+
 /* op-2 was made on what a pull had brought in between: not on op-1. */
 static void run_that_is_based_on_something_else_is_merged_on_its_own(void **state)
 {
@@ -777,6 +797,7 @@ int main(void)
         CASE(another_text_of_the_same_value_is_sent),
         CASE(mending_waits_until_nothing_is_pending),
         CASE(unsent_edit_counts_as_pending),
+        CASE(local_edit_that_was_undone_frees_what_waits),
         CASE(run_that_is_based_on_something_else_is_merged_on_its_own),
         CASE(newest_answer_counts_not_the_highest_version),
         CASE(where_nothing_is_the_last_document_goes_as_a_new_one),

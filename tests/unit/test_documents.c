@@ -128,6 +128,60 @@ static void clock_is_above_every_stamp_of_the_document(void **state)
     doc_assert_operation(DOC_RECORDS, 2, "\"hlc\":\"7fff000000000002\"");
 }
 
+/* A welcome is as old as its way was long: the wall clock of a device that keeps the time orders
+ * its edits better. Beyond that it is the cloud's. */
+static void wall_clock_counts_where_it_is_near_the_clouds(void **state)
+{
+    static const struct {
+        int64_t ahead_us; /* the cloud's clock */
+        bool cloud;
+    } cases[] = {
+        {0, false},
+        {150000, false},
+        {2000000, false},
+        {-2000000, false},
+        {2001000, true},
+        {-2001000, true},
+        {-INT64_C(31536000000000), true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int64_t wall_us = 0, server_us = kit_now.wall_us + cases[i].ahead_us;
+
+        kit_begin();
+        assert_int_equal(
+            outbox_set_server_clock(kit_ob, KIT_BOOT, server_us - kit_now.mono_ms * 1000, &kit_err),
+            0);
+        kit_commit();
+        assert_int_equal(outbox_server_time(kit_ob, KIT_BOOT, kit_now, &wall_us, &kit_err), 0);
+        assert_int_equal(wall_us, cases[i].cloud ? server_us : kit_now.wall_us);
+    }
+}
+
+/* And so are the stamps of edits: of the wall clock here, a moment behind the cloud's. */
+static void edit_near_the_clouds_clock_has_a_stamp_of_the_wall_clock(void **state)
+{
+    char expected[64];
+
+    (void)state;
+    kit_begin();
+    assert_int_equal(outbox_set_server_clock(kit_ob, KIT_BOOT,
+                                             kit_now.wall_us + 1900000 - kit_now.mono_ms * 1000,
+                                             &kit_err),
+                     0);
+    kit_commit();
+    doc_put("projects", "p1", "op-1", "{\"n\":1}");
+    snprintf(expected, sizeof(expected), "\"hlc\":\"%016llx\"",
+             (unsigned long long)(kit_now.wall_us / 1000) << 16);
+    doc_assert_operation(DOC_RECORDS, 1, expected);
+    kit_now.wall_us -= 200000; /* it was set back: 2.1 s apart now */
+    doc_put("projects", "p1", "op-2", "{\"n\":2}");
+    snprintf(expected, sizeof(expected), "\"hlc\":\"%016llx\"",
+             (unsigned long long)((kit_now.wall_us + 2100000) / 1000) << 16);
+    doc_assert_operation(DOC_RECORDS, 2, expected);
+}
+
 /* The cloud's clock counts as long as the machine has not booted anew. */
 static void clock_of_the_cloud_counts_within_one_boot(void **state)
 {
@@ -552,6 +606,16 @@ static void backfill_sends_the_text_of_now_once(void **state)
     assert_int_equal(unsent, 0);
 }
 
+static void local_text_that_is_put_again_holds_nothing_up(void **state)
+{
+    (void)state;
+    assert_int_equal(doc_take("projects", "p1", DOC(1, "{\"n\":1}")), DOCUMENTS_TAKEN);
+    set_switch(SB_UP_RECORDS, false);
+    doc_put("projects", "p1", "", "{\"n\":1}"); /* as a new key does with every document */
+    set_switch(SB_UP_RECORDS, true);
+    assert_int_equal(doc_take("projects", "p1", DOC(2, "{\"n\":2}")), DOCUMENTS_TAKEN);
+}
+
 /* ---- lists ---- */
 
 static int print_document(void *ctx, const struct document_name *name,
@@ -802,6 +866,8 @@ int main(void)
         CASE(documents_do_not_mix),
         CASE(repeat_of_an_id_changes_nothing),
         CASE(clock_is_above_every_stamp_of_the_document),
+        CASE(wall_clock_counts_where_it_is_near_the_clouds),
+        CASE(edit_near_the_clouds_clock_has_a_stamp_of_the_wall_clock),
         CASE(clock_of_the_cloud_counts_within_one_boot),
         CASE(clock_of_the_cloud_is_forgotten_with_the_boot),
         CASE(table_that_the_welcome_does_not_name_is_refused),
@@ -821,6 +887,7 @@ int main(void)
         CASE(operation_after_local_edits_was_made_on_what_was_before_them),
         CASE(unsent_edit_is_not_overwritten),
         CASE(backfill_sends_the_text_of_now_once),
+        CASE(local_text_that_is_put_again_holds_nothing_up),
         CASE(documents_are_listed_by_table_and_id),
         SEALED_CASE(edit_leaves_the_device_sealed_and_stays_readable_here),
         SEALED_CASE(edit_without_a_key_is_refused),
