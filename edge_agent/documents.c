@@ -307,7 +307,9 @@ int document_edit(const struct documents *docs, struct outbox_document *local,
 
     if (!send) {
         snprintf(receipt->op_id, sizeof(receipt->op_id), SB_SPAN_FMT, SB_SPAN_ARG(write->op_id));
-        keep_unsent(local, write->data, now);
+        rc = write->data.len > 0 ? outbox_room(docs->ob, err) : 0;
+        if (rc == 0)
+            keep_unsent(local, write->data, now);
     } else {
         rc = document_prepare(docs, local, write, now, &ready, err);
         if (rc == 0)

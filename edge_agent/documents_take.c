@@ -165,9 +165,11 @@ static int take(const struct documents *docs, const struct document_name *name,
                 struct sb_now now, struct sb_err *err)
 {
     struct outbox_document next;
-    int rc = document_keep_replaced(docs, name, local, opened->content, now, err);
+    int rc = opened->content.len > 0 ? outbox_room(docs->ob, err) : 0;
 
     document_in_force(local, opened, now, &next);
+    if (rc == 0)
+        rc = document_keep_replaced(docs, name, local, opened->content, now, err);
     if (rc == 0)
         rc = outbox_document_set(docs->ob, name, &next, err);
     outbox_document_fini(&next);

@@ -10,6 +10,7 @@
 #include "edge_agent/reconcile.h"
 
 #define PURGE_ROWS      200                 /* one slice */
+#define PURGE_KEPT      20                  /* ... of versions kept, where room is short */
 #define KEEP_DECIDED_MS INT64_C(7776000000) /* decided conflicts are shown for 90 days */
 
 /* ---- life ---- */
@@ -499,6 +500,7 @@ static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struc
 {
     int64_t before = age_clock(edge, now) - edge->config.resend_ms * 1000;
     int64_t over = 0;
+    int kept = 0;
     int rc = outbox_begin(edge->ob, err);
 
     *deleted = 0;
@@ -517,6 +519,9 @@ static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struc
     if (rc == 0)
         rc = outbox_conflicts_purge(edge->ob, before, age_clock(edge, now) - KEEP_DECIDED_MS * 1000,
                                     PURGE_ROWS, err);
+    if (rc == 0)
+        rc = outbox_kept_purge(edge->ob, PURGE_KEPT, &kept, err);
+    *deleted += kept;
     return rc < 0 ? rc : outbox_commit(edge->ob, err);
 }
 

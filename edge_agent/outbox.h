@@ -89,6 +89,10 @@ struct outbox_place {
 int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct outbox_place *place,
                   struct sb_err *err);
 
+/* Is there room for what is not needed to settle and to drain? SB_EDISK_FULL at max_bytes, as
+ * outbox_append says it. Looked at once a transaction. */
+int outbox_room(struct outbox *ob, struct sb_err *err);
+
 /* Is that id known on that stream? *hash and *place (may be NULL) are set. */
 int outbox_find_id(struct outbox *ob, const struct sb_stream *stream, struct sb_span id,
                    bool *found, uint64_t *hash, struct outbox_place *place, struct sb_err *err);
@@ -98,7 +102,8 @@ int outbox_find_id(struct outbox *ob, const struct sb_stream *stream, struct sb_
  * not kept. */
 int outbox_set_server_clock(struct outbox *ob, const char *device_boot, int64_t ahead_us,
                             struct sb_err *err);
-/* now.wall_us, or the cloud's time where it is known within this boot and 2 s or more away. */
+/* now.wall_us, or the cloud's time where it is known within this boot and more than 2 s
+ * away. */
 int outbox_server_time(struct outbox *ob, const char *device_boot, struct sb_now now,
                        int64_t *wall_us, struct sb_err *err);
 

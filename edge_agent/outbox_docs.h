@@ -148,6 +148,9 @@ struct outbox_kept {
 };
 int outbox_kept_add(struct outbox *ob, const struct document_name *name,
                     const struct outbox_document *doc, int64_t wall_us, struct sb_err *err);
+/* Drops up to `limit` of them, oldest first, of whatever document, as long as nine tenths of the
+ * file's limit are used; *dropped says how many. */
+int outbox_kept_purge(struct outbox *ob, int limit, int *dropped, struct sb_err *err);
 /* Newest first. n > 0: that one alone. */
 int outbox_kept_list(struct outbox *ob, const struct document_name *name, int64_t n,
                      int (*each)(void *ctx, const struct outbox_kept *kept), void *ctx,

@@ -139,8 +139,11 @@ int outbox_history_add(struct outbox *ob, const char *user, struct sb_span comma
                        struct sb_span body, int64_t wall_us, struct sb_err *err)
 {
     sqlite3_stmt *stmt = outbox_stmt(ob, Q_HISTORY_ADD, err);
+    int rc;
 
     SB_CHECK(ob->in_transaction);
+    if ((rc = outbox_room(ob, err)) < 0)
+        return rc;
     if (stmt == NULL)
         return -(int)SB_EIO;
     sqlite3_bind_text(stmt, 1, user, -1, SQLITE_STATIC);

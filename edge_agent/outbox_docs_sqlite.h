@@ -69,6 +69,8 @@
     X(Q_KEPT_CUT, "DELETE FROM local_versions WHERE user = ?1 AND tbl = ?2 AND doc_id = ?3"        \
                   " AND n <= (SELECT n FROM local_versions WHERE user = ?1 AND tbl = ?2"           \
                   " AND doc_id = ?3 ORDER BY n DESC LIMIT 1 OFFSET ?4)")                           \
+    X(Q_KEPT_PURGE, "DELETE FROM local_versions WHERE n IN (SELECT n FROM local_versions"          \
+                    " ORDER BY n LIMIT ?1)")                                                       \
     X(Q_KEPT, "SELECT n, version, op_id, hlc, made_us, kept_us, doc FROM local_versions"           \
               " WHERE user = ?1 AND tbl = ?2 AND doc_id = ?3 AND (?4 = 0 OR n = ?4)"               \
               " ORDER BY n DESC")                                                                  \

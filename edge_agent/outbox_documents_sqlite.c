@@ -502,6 +502,26 @@ int outbox_kept_add(struct outbox *ob, const struct document_name *name,
     return rc < 0 ? rc : cut_kept(ob, name, err);
 }
 
+int outbox_kept_purge(struct outbox *ob, int limit, int *dropped, struct sb_err *err)
+{
+    struct outbox_counts counts;
+    sqlite3_stmt *stmt;
+    int rc;
+
+    SB_CHECK(ob->in_transaction);
+    *dropped = 0;
+    if (ob->max_bytes == 0 || (rc = outbox_file_bytes(ob, &counts, err)) < 0)
+        return ob->max_bytes == 0 ? 0 : rc;
+    if (counts.used_bytes < ob->max_bytes - ob->max_bytes / 10)
+        return 0;
+    if ((stmt = outbox_stmt(ob, Q_KEPT_PURGE, err)) == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_int(stmt, 1, limit);
+    if ((rc = outbox_run(ob, stmt, "outbox: local versions", err)) == 0)
+        *dropped = sqlite3_changes(ob->db);
+    return rc;
+}
+
 int outbox_kept_list(struct outbox *ob, const struct document_name *name, int64_t n,
                      int (*each)(void *ctx, const struct outbox_kept *kept), void *ctx,
                      struct sb_err *err)

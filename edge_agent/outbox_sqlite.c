@@ -495,7 +495,7 @@ static int open_stream(struct outbox *ob, const struct outbox_chunk *chunk, cons
 }
 
 /* Once a transaction: what several chunks of it add beyond the limit is bounded by their size. */
-static int check_room(struct outbox *ob, struct sb_err *err)
+int outbox_room(struct outbox *ob, struct sb_err *err)
 {
     struct outbox_counts counts;
     int rc;
@@ -532,7 +532,7 @@ int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct ou
         return rc;
     if (rc == 1)
         return 0;
-    if (!chunk->reserved && (rc = check_room(ob, err)) < 0)
+    if (!chunk->reserved && (rc = outbox_room(ob, err)) < 0)
         return rc;
     sb_stream_print(&chunk->stream, name);
     if (sb_class_ordered(chunk->stream.class))

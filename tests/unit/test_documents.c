@@ -616,6 +616,126 @@ static void local_text_that_is_put_again_holds_nothing_up(void **state)
     assert_int_equal(doc_take("projects", "p1", DOC(2, "{\"n\":2}")), DOCUMENTS_TAKEN);
 }
 
+/* ---- a full file ---- */
+
+#define ROOM INT64_C(1048576)
+
+static void limit_the_file(void)
+{
+    static const struct enqueue_switches all_on = {true, true, true, true, 0};
+    static unsigned files;
+    char path[64];
+    const struct outbox_config config = {
+        .path = path, .max_bytes = ROOM, .create = true, .in_memory = true};
+
+    snprintf(path, sizeof(path), "file:/room%u?vfs=memdb", ++files);
+    enqueue_free(doc_eq);
+    outbox_close(kit_ob);
+    assert_int_equal(outbox_open(&config, &kit_rng, &kit_ob, &kit_err), 0);
+    doc_eq = enqueue_new(kit_ob, &all_on, KIT_BOOT);
+    doc_env.ob = kit_ob;
+}
+
+/* 20 kB of document. */
+static void add_large(struct sb_buf *out)
+{
+    sb_buf_add_str(out, "{\"x\":\"");
+    for (int i = 0; i < 20000; i++)
+        sb_buf_add_char(out, 'x');
+    sb_buf_add_str(out, "\"}");
+}
+
+/* As a pull does it, one transaction each; the text is another one each time. */
+static int try_take(const char *id, unsigned version)
+{
+    const struct document_name name = doc_name("projects", id);
+    struct sb_document doc = {.exists = true, .version = version};
+    enum documents_taken taken;
+    int rc;
+
+    add_large(&doc.data);
+    doc.data.data[6 + version % 10000] = 'y';
+    kit_begin();
+    rc = documents_take(&doc_env, &name, &doc, version, kit_now, &taken, &kit_err);
+    if (rc == 0)
+        rc = outbox_commit(kit_ob, &kit_err);
+    else
+        outbox_rollback(kit_ob);
+    sb_document_free(&doc);
+    return rc;
+}
+
+/* What was sent must be settled, or nothing ever drains. */
+static void assert_settles(void)
+{
+    struct sb_buf server = {0};
+
+    sb_buf_add_str(&server, DOC_HEAD(3) "\"data\":");
+    add_large(&server);
+    sb_buf_add_str(&server, "}");
+    doc_conflict(DOC_RECORDS, 1, SB_POLICY_MERGE, server.data);
+    assert_int_equal(doc_mend("projects", "p1"), DOCUMENTS_MENDED);
+    sb_buf_free(&server);
+}
+
+static void what_is_pulled_leaves_the_room_for_settling(void **state)
+{
+    char id[16];
+    int rc = 0;
+
+    (void)state;
+    limit_the_file();
+    doc_put("projects", "p1", "op-1", "{\"n\":1}");
+    for (int i = 0; rc == 0 && i < 100; i++) {
+        snprintf(id, sizeof(id), "d%d", i);
+        rc = try_take(id, 2);
+    }
+    assert_int_equal(rc, -SB_EDISK_FULL);
+    assert_settles();
+    assert_int_equal(doc_take("projects", "d1", DOC_DELETED(4)), DOCUMENTS_ABSENT);
+}
+
+static void edits_that_stay_here_leave_the_room_for_settling(void **state)
+{
+    struct sb_buf large = {0};
+    char id[16];
+    int rc = 0;
+
+    (void)state;
+    limit_the_file();
+    add_large(&large);
+    doc_put("projects", "p1", "op-1", "{\"n\":1}");
+    set_switch(SB_UP_RECORDS, false);
+    for (int i = 0; rc == 0 && i < 100; i++) {
+        snprintf(id, sizeof(id), "d%d", i);
+        rc = doc_try_put("projects", id, "", large.data, NULL);
+    }
+    assert_int_equal(rc, -SB_EDISK_FULL);
+    enqueue_rollback(doc_eq);
+    assert_settles();
+    sb_buf_free(&large);
+}
+
+/* They are for convenience, and go before anything is refused for want of room. */
+static void kept_versions_go_where_room_is_short(void **state)
+{
+    struct outbox_counts counts;
+    unsigned version = 1;
+    int dropped = 1;
+
+    (void)state;
+    limit_the_file();
+    while (try_take("p1", version) == 0)
+        version++;
+    kit_begin();
+    while (dropped > 0)
+        assert_int_equal(outbox_kept_purge(kit_ob, 3, &dropped, &kit_err), 0);
+    kit_commit();
+    assert_int_equal(outbox_counts(kit_ob, &counts, &kit_err), 0);
+    assert_in_range(counts.used_bytes, ROOM / 2, ROOM - ROOM / 10);
+    assert_int_equal(try_take("p1", version), 0);
+}
+
 /* ---- lists ---- */
 
 static int print_document(void *ctx, const struct document_name *name,
@@ -888,6 +1008,9 @@ int main(void)
         CASE(unsent_edit_is_not_overwritten),
         CASE(backfill_sends_the_text_of_now_once),
         CASE(local_text_that_is_put_again_holds_nothing_up),
+        CASE(what_is_pulled_leaves_the_room_for_settling),
+        CASE(edits_that_stay_here_leave_the_room_for_settling),
+        CASE(kept_versions_go_where_room_is_short),
         CASE(documents_are_listed_by_table_and_id),
         SEALED_CASE(edit_leaves_the_device_sealed_and_stays_readable_here),
         SEALED_CASE(edit_without_a_key_is_refused),
