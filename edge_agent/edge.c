@@ -707,7 +707,6 @@ void edge_status(const struct edge *edge, struct edge_status *out)
     out->retry_delay_ms = edge->pacer.retry_ms;
     out->reply_ms = pacer_reply_ms(&edge->pacer);
     out->pulling = edge->pulls_busy;
-    (void)outbox_documents_stale_count(edge->ob, &out->stale, NULL);
     out->parked = 0;
     for (size_t i = 0; i < edge->lanes.count; i++)
         out->parked += edge->lanes.at[i].park_code != SB_OK;

@@ -42,7 +42,6 @@ struct edge_status {
     uint64_t stored, duplicate, revised, rejected, conflict; /* numbers answered since the start */
     uint64_t restored, new_epochs, hellos, unreadable;
     uint64_t requests, pulls, pulled, taken; /* sent; pulls that ended; changes; came into force */
-    uint64_t stale;                          /* documents to be read again, as of the last look */
     bool pulling;                            /* a round is under way */
     int64_t last_pull_us; /* wall clock of the end of the last round, 0 = never since the start */
     int64_t last_settled_us;  /* wall clock, 0 = never since the start */

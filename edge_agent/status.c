@@ -115,7 +115,7 @@ static void add_last_error(struct sb_buf *out, const struct sb_err *error)
 }
 
 static void add_live(struct sb_buf *out, const struct edge *edge, const struct edge_status *live,
-                     struct sb_now now)
+                     uint64_t stale, struct sb_now now)
 {
     add_bool(out, "connected", live->connected);
     add_bool(out, "welcomed", live->welcomed);
@@ -138,7 +138,7 @@ static void add_live(struct sb_buf *out, const struct edge *edge, const struct e
     add_bool(out, "pulling", live->pulling);
     add_number(out, "pulls", live->pulls);
     add_number(out, "pulled", live->pulled);
-    add_number(out, "stale", live->stale);
+    add_number(out, "stale", stale);
     add_time(out, "last_pull", live->last_pull_us);
     add_parked(out, edge_lanes(edge), now);
     add_last_error(out, &live->last_error);
@@ -229,6 +229,7 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
     struct outbox_counts counts;
     struct by_type by = {.err = err};
     int64_t last_sync = 0;
+    uint64_t stale = 0;
     int rc;
 
     if (user != NULL)
@@ -236,7 +237,8 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
     if ((rc = outbox_counts(ob, &counts, err)) < 0 ||
         (rc = outbox_streams(ob, add_stream, &by, err)) < 0 ||
         (rc = outbox_epochs(ob, take_epoch, &by, err)) < 0 ||
-        (rc = outbox_last_settled(ob, &last_sync, err)) < 0)
+        (rc = outbox_last_settled(ob, &last_sync, err)) < 0 ||
+        (rc = outbox_documents_stale_count(ob, &stale, err)) < 0)
         return rc;
     if (live != NULL)
         edge_status(live, &figures);
@@ -260,7 +262,7 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
     sb_buf_add_fmt(out, ",\"outbox\":{\"used_bytes\":%lld,\"free_bytes\":%lld}",
                    (long long)counts.used_bytes, (long long)counts.free_bytes);
     if (live != NULL)
-        add_live(out, live, &figures, now);
+        add_live(out, live, &figures, stale, now);
     sb_buf_add_char(out, '}');
     return 0;
 }
