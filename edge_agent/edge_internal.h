@@ -136,8 +136,8 @@ struct edge {
     bool stale_due;  /* documents may be stale and free to be read */
     bool tell_due;   /* decisions may be there to be told */
     char tell_after[SB_UUID_LEN + 1];
-    int64_t tell_not_before_ms;
-    struct document_name *changed; /* since the last commit that was told of */
+    int64_t tell_not_before_ms, tell_delay_ms; /* after refusals */
+    struct document_name *changed;             /* since the last commit that was told of */
     size_t changed_count;
     edge_settled_fn settled_fn;
     void *settled_ctx;

@@ -203,7 +203,7 @@ void edge_pull_welcomed(struct edge *edge, const char *boot)
         if (other && pull->here && pull->automatic)
             want(edge, pull);
     }
-    edge->tell_not_before_ms = 0;
+    edge->tell_not_before_ms = edge->tell_delay_ms = 0;
     edge->tell_due = edge->stale_due = true;
 }
 

@@ -75,6 +75,17 @@ static bool is_telling(const struct edge *edge)
     return false;
 }
 
+/* All were asked about, and some were refused for now: later, and ever later. */
+static void tell_later(struct edge *edge, struct sb_now now)
+{
+    int64_t least = edge->config.pacer.retry_min_ms, most = edge->config.pacer.retry_max_ms;
+
+    edge->tell_delay_ms = edge->tell_delay_ms == 0 ? least : edge->tell_delay_ms * 2;
+    edge->tell_delay_ms = edge->tell_delay_ms < most ? edge->tell_delay_ms : most;
+    edge->tell_not_before_ms = now.mono_ms + edge->tell_delay_ms;
+    edge->tell_after[0] = '\0';
+}
+
 void edge_pull_tell(struct edge *edge, struct sb_now now)
 {
     struct outbox_telling telling;
@@ -91,8 +102,7 @@ void edge_pull_tell(struct edge *edge, struct sb_now now)
     } else if (!found) { /* those that were refused are tried again later */
         edge->tell_due = edge->tell_after[0] != '\0';
         if (edge->tell_due)
-            edge->tell_not_before_ms = now.mono_ms + edge->config.pacer.retry_min_ms;
-        edge->tell_after[0] = '\0';
+            tell_later(edge, now);
     } else if ((call = edge_call_add(edge, CALL_TELL, SB_OP_CONFLICTS_RESOLVE, now)) != NULL) {
         memcpy(call->id, telling.ask, sizeof(call->id));
         memcpy(call->name.user, telling.user, sizeof(call->name.user));
@@ -137,6 +147,7 @@ void edge_pull_answer_tell(struct edge *edge, const char *ask, const struct sb_a
     if (!answer->success)
         log_warn("the cloud does not take a decision: code=%s %s", sb_code_name(answer->code),
                  answer->reason);
+    edge->tell_delay_ms = 0;
     if (note_told(edge, ask, answer, &err) < 0) {
         edge_note_error(edge, &err);
         edge->tell_not_before_ms = now.mono_ms + EDGE_POLL_MS;

@@ -1119,6 +1119,12 @@ static void decision_that_the_cloud_refuses_for_now_is_told_later(void **state)
     bench_assert_quiet();
     bench_pass(31000);
     bench_tick();
+    refuse(next_request(SB_OP_CONFLICTS_RESOLVE, &again), SB_EFORBIDDEN);
+    bench_pass(31000); /* and ever later */
+    bench_tick();
+    bench_assert_quiet();
+    bench_pass(31000);
+    bench_tick();
     refuse(next_request(SB_OP_CONFLICTS_RESOLVE, &again), SB_ENOT_FOUND); /* for good */
     assert_string_equal(again.id, request.id);
     bench_pass(100000);
