@@ -1204,6 +1204,132 @@ static void open_conflict_that_somebody_decided_is_closed_by_a_round(void **stat
     assert_int_equal(outcome.code, SB_OK);
 }
 
+/* ---- a cloud that was rolled back (V7) ---- */
+
+/* A hello, and the welcome of a cloud that knows nothing any more; op-3 is made in between. */
+static void restore_the_cloud(void)
+{
+    struct sb_hello hello;
+
+    bench_online(KIT_OTHER);
+    bench_tick();
+    bench_puback(bench_next_hello(&hello), SB_OK);
+    put("p2", "op-3", "{\"n\":3}");
+    bench_welcome(hello.nonce, KIT_OTHER, 1, true);
+    bench_tick();
+    sb_hello_free(&hello);
+}
+
+static struct sent *answered_batch(uint64_t lo, uint64_t hi)
+{
+    struct sent *batch = bench_next_batch(RECORDS, lo, hi);
+
+    bench_answer(batch, NULL);
+    bench_tick();
+    return batch;
+}
+
+/* op-1 in the first epoch, op-2 on it in the second; both applied, then the cloud is rolled back.
+ */
+static void two_epochs_applied(void)
+{
+    bench_open();
+    put("p1", "op-1", "{\"n\": 1}");
+    bench_tick();
+    answered_batch(1, 1);
+    kit_new_epoch();
+    put("p1", "op-2", "{\"n\": 2}");
+    bench_tick();
+    answered_batch(1, 1);
+    bench_assert_quiet();
+    restore_the_cloud();
+}
+
+static void assert_op(const struct sent *batch, const char *text)
+{
+    if (strstr(batch->json.data, text) == NULL)
+        assert_string_equal(batch->json.data, text); /* shows both */
+}
+
+static void operations_of_every_epoch_go_again_before_newer_ones_with_their_base(void **state)
+{
+    const struct document_name name = name_of("p1");
+    struct sent *first, *second;
+    bool pending;
+
+    (void)state;
+    two_epochs_applied();
+    first = bench_next_batch(RECORDS, 1, 1);
+    assert_op(first, "\"op_id\":\"op-1\"");
+    assert_op(first, "\"base\":null");
+    bench_assert_quiet(); /* one at a time, over all epochs */
+    bench_answer(first, NULL);
+    bench_tick();
+    assert_int_equal(outbox_document_pending(kit_ob, &name, &pending, &kit_err), 0);
+    assert_true(pending);
+    second = bench_next_batch(RECORDS, 1, 2);
+    assert_string_not_equal(second->epoch, first->epoch);
+    assert_op(second, "\"op_id\":\"op-2\"");
+    assert_op(second, "\"base\":{\"op_id\":\"op-1\"}");
+    assert_true(strstr(second->json.data, "op-2") < strstr(second->json.data, "op-3"));
+    bench_answer(second, NULL);
+    bench_tick();
+    assert_int_equal(outbox_document_pending(kit_ob, &name, &pending, &kit_err), 0);
+    assert_false(pending);
+    assert_document("p1", "{\"n\": 2}");
+    assert_int_equal(bench_status().pending, 0);
+}
+
+static void says_conflict_of_the_first(struct sb_reply *reply)
+{
+    says_conflict(reply);
+    reply->accepted = reply->last_seq - reply->first_seq;
+}
+
+/* V4 over the epochs: op-2 was made on op-1, so they are one run, from the document before op-1. */
+static void chain_over_two_epochs_that_lost_is_merged_as_one(void **state)
+{
+    struct sent *merged;
+
+    (void)state;
+    two_epochs_applied();
+    bench_answer(bench_next_batch(RECORDS, 1, 1), says_conflict);
+    bench_tick();
+    assert_document("p1", "{\"n\": 2}"); /* op-2 is pending again */
+    bench_answer(bench_next_batch(RECORDS, 1, 2), says_conflict_of_the_first);
+    bench_tick();
+    assert_document("p1", "{\"m\": 7, \"n\": 2}");
+    bench_puback_all();
+    bench_tick();
+    while ((merged = bench_next())->kind != SB_KIND_BATCH) /* what became of them is told */
+        bench_puback(merged, SB_OK);
+    assert_op(merged, "\"base\":{\"tag\":\"" TAG(7) "\"},\"data\":{\"m\": 7, \"n\": 2}");
+    assert_null(strstr(merged->json.data, "op-3"));
+}
+
+static void operation_that_is_kept_no_longer_is_a_hole_before_those_that_are(void **state)
+{
+    struct sent *hole;
+
+    (void)state;
+    bench_open();
+    put("p1", "op-1", "{\"n\": 1}");
+    put("p1", "op-2", "{\"n\": 2}");
+    bench_tick();
+    answered_batch(1, 2);
+    kit_begin();
+    assert_int_equal(outbox_rows_drop(kit_ob, kit_load(RECORDS)->s, 1, 1, &kit_err), 0);
+    kit_commit();
+    restore_the_cloud();
+    hole = bench_next_batch(RECORDS, 1, 1);
+    assert_true(hole->hole);
+    assert_op(hole, "\"reason\":\"purged\"");
+    bench_answer(hole, NULL);
+    bench_tick();
+    assert_op(answered_batch(2, 3), "\"base\":{\"op_id\":\"op-1\"}");
+    assert_document("p1", "{\"n\": 2}");
+}
+
 /* ---- requests of others ---- */
 
 struct answered {
@@ -1298,6 +1424,9 @@ int main(void)
         CASE(conflict_of_a_user_who_left_is_merged_after_a_rollback),
         CASE(decision_that_the_cloud_refuses_for_now_is_told_later),
         CASE(open_conflict_that_somebody_decided_is_closed_by_a_round),
+        CASE(operations_of_every_epoch_go_again_before_newer_ones_with_their_base),
+        CASE(chain_over_two_epochs_that_lost_is_merged_as_one),
+        CASE(operation_that_is_kept_no_longer_is_a_hole_before_those_that_are),
         CASE(request_of_somebody_else_is_carried),
     };
 #undef CASE
