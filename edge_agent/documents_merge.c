@@ -140,6 +140,7 @@ struct mending {
     struct waiting waiting;
     struct sb_stamps server_stamps;
     struct sb_buf base, local; /* before the first, what the last submitted */
+    struct sb_buf edit;        /* what the operations alone make of `base` */
     struct sb_buf result;      /* empty: absent */
     struct sb_pointers pointers;
     enum sb_code closed; /* an operation of our own cannot be opened */
@@ -151,6 +152,7 @@ static void mending_fini(struct mending *m)
     sb_stamps_free(&m->server_stamps);
     sb_buf_free(&m->base);
     sb_buf_free(&m->local);
+    sb_buf_free(&m->edit);
     sb_buf_free(&m->result);
     sb_pointers_free(&m->pointers);
 }
@@ -202,6 +204,23 @@ static int load_run(struct mending *m, size_t first, size_t last, struct sb_stam
     return rc;
 }
 
+/* A later run was made on a document that somebody else had changed: what it changed itself is set
+ * again on what the runs before it had come to. */
+static void add_edit(struct mending *m, struct sb_span before, bool is_first)
+{
+    struct sb_buf edit = {0};
+
+    if (is_first) {
+        set_text(&m->base, before);
+        set_text(&m->edit, sb_buf_span(&m->local));
+        return;
+    }
+    sb_doc_reapply(before, sb_buf_span(&m->local), sb_buf_span(&m->edit), &m->waiting.arrays,
+                   &edit);
+    sb_buf_free(&m->edit);
+    m->edit = edit;
+}
+
 static int merge_run(struct mending *m, size_t first, size_t last, struct sb_err *err)
 {
     struct sb_merge_result merged = {0};
@@ -217,8 +236,7 @@ static int merge_run(struct mending *m, size_t first, size_t last, struct sb_err
     int rc = load_run(m, first, last, &stamps, &before, err);
 
     if (rc == 0 && m->closed == SB_OK) {
-        if (first == 0)
-            set_text(&m->base, sb_buf_span(&before));
+        add_edit(m, sb_buf_span(&before), first == 0);
         sb_merge(sb_buf_span(&before), sb_buf_span(&m->local), sb_buf_span(&m->result), &rules,
                  &merged);
         sb_pointers_add_all(&m->pointers, &merged.undecided);
@@ -257,7 +275,7 @@ static int take_last(struct mending *m, struct sb_err *err)
     int rc = load_op(m, m->waiting.count - 1, &texts, err);
 
     set_text(&m->result, sb_buf_span(&texts.submitted));
-    set_text(&m->local, sb_buf_span(&texts.submitted));
+    set_text(&m->edit, sb_buf_span(&texts.submitted));
     op_texts_fini(&texts);
     return rc;
 }
@@ -335,7 +353,7 @@ static int open_conflict(struct mending *m, struct sb_now now, struct sb_err *er
                                         .version = m->opened->doc->version,
                                         .arrays = sb_buf_span(&m->waiting.arrays_text),
                                         .base = sb_buf_span(&m->base),
-                                        .local = sb_buf_span(&m->local),
+                                        .local = sb_buf_span(&m->edit),
                                         .opened_us = now.wall_us};
     int64_t id = 0;
     int rc;

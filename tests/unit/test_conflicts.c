@@ -146,12 +146,11 @@ static void local_edit_that_was_undone_frees_what_waits(void **state)
 }
 
 /* op-2 was made on what a pull had brought in between: not on op-1. */
-static void run_that_is_based_on_something_else_is_merged_on_its_own(void **state)
+static void two_runs(const char *server)
 {
     const struct document_name name = {"user-1", "projects", "p1"};
     struct outbox_document doc;
 
-    (void)state;
     start();
     doc_put("projects", "p1", "op-1", "{\"a\":2,\"b\":1}");
     doc_get("projects", "p1", &doc); /* as a pull would leave it (after a restore) */
@@ -164,9 +163,15 @@ static void run_that_is_based_on_something_else_is_merged_on_its_own(void **stat
     kit_commit();
     outbox_document_fini(&doc);
     doc_put("projects", "p1", "op-2", "{\"a\":1,\"b\":7,\"c\":3}");
-    sent(1, MERGE, DOC(3, "{\"a\":1,\"b\":8}"));
-    sent(2, MERGE, DOC(3, "{\"a\":1,\"b\":8}"));
+    sent(1, MERGE, server);
+    sent(2, MERGE, server);
     assert_int_equal(doc_mend("projects", "p1"), DOCUMENTS_MENDED);
+}
+
+static void run_that_is_based_on_something_else_is_merged_on_its_own(void **state)
+{
+    (void)state;
+    two_runs(DOC(3, "{\"a\":1,\"b\":8}"));
     /* op-1 changed a, op-2 added c; the b of the pull is nobody's edit here */
     doc_assert("projects", "p1", "{\"a\": 2, \"b\": 8, \"c\": 3}");
     doc_assert_open("");
@@ -447,6 +452,16 @@ static void merged_by_hand_is_an_ordinary_edit(void **state)
     assert_int_equal(resolve(1, SB_CHOICE_MERGE, "{\"a\":12}"), 0);
     doc_assert("projects", "p1", "{\"a\":12}");
     doc_assert_operation(DOC_RECORDS, 3, "\"data\":{\"a\":12}}");
+}
+
+/* V8: what the losing edits changed, all of it, and nothing that others did in between. */
+static void keeping_edits_of_several_runs_sets_again_what_each_changed(void **state)
+{
+    (void)state;
+    two_runs(DOC(3, "{\"a\":9,\"b\":8}"));
+    doc_assert_open("1 [\"/a\"] base={\"a\":1,\"b\":1} local={\"a\": 2, \"b\": 1, \"c\": 3};");
+    assert_int_equal(resolve(1, SB_CHOICE_LOCAL, ""), 0);
+    doc_assert("projects", "p1", "{\"a\": 2, \"b\": 8, \"c\": 3}");
 }
 
 static void losing_deletion_deletes_again(void **state)
@@ -816,6 +831,7 @@ int main(void)
         CASE(keeping_what_is_there_already_makes_no_operation),
         CASE(using_the_servers_changes_nothing),
         CASE(merged_by_hand_is_an_ordinary_edit),
+        CASE(keeping_edits_of_several_runs_sets_again_what_each_changed),
         CASE(losing_deletion_deletes_again),
         CASE(decision_while_a_switch_is_off_stays_here),
         CASE(cloud_is_told_of_merges_and_decisions_until_it_has_answered),
