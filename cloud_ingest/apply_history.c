@@ -44,10 +44,8 @@ static int optional_text(const struct sb_json_field *field, char *out, size_t si
 /* A clock that runs ahead would keep the last word for ever: taken back to now, once. */
 static uint64_t clamped(const struct apply *a, uint64_t hlc)
 {
-    uint64_t now = (uint64_t)a->now_ms;
-
-    if (a->now_ms > 0 && hlc >> 16 > now + LIMIT_HLC_AHEAD_MS)
-        return now << 16;
+    if (a->now_ms > 0 && (int64_t)(hlc >> SB_HLC_COUNTER_BITS) > a->now_ms + SB_HLC_AHEAD_MS)
+        return (uint64_t)a->now_ms << SB_HLC_COUNTER_BITS;
     return hlc;
 }
 

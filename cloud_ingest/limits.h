@@ -23,10 +23,6 @@
 #define LIMIT_SUMMARY          16384 /* of a hole; a longer one is not kept */
 #define LIMIT_CORRELATION      128   /* correlation data that is echoed; longer is left out */
 
-#define LIMIT_HLC_AHEAD_MS                                                                         \
-    3600000 /* a logical clock further ahead of ours is taken back to now                          \
-             */
-
 #define LIMIT_BASE_TEXT 1024 /* bytes of the base that an operation names */
 
 /* per batch: bytes of documents read and written; what is left of it is neither decided nor

@@ -27,4 +27,9 @@ void sb_time_print(int64_t wall_us, char out[SB_TIME_TEXT]);
  * Returns false for anything else. */
 bool sb_time_parse(struct sb_span text, int64_t *wall_us);
 
+/* A hybrid logical clock (HLC): milliseconds since 1970 and, below them, a counter. */
+#define SB_HLC_COUNTER_BITS 16
+/* One that is further ahead of the cloud's time comes from a clock that runs ahead. */
+#define SB_HLC_AHEAD_MS INT64_C(3600000)
+
 #endif

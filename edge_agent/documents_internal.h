@@ -70,7 +70,8 @@ int document_open_data(const struct documents *docs, const struct documents_clea
 /* *trouble: why it cannot be read or must not be taken (SB_OK = it can); logged. */
 void document_open(const struct documents *docs, const struct document_name *name,
                    const struct outbox_document *local, const struct sb_document *doc,
-                   uint64_t as_of, struct document_opened *opened, enum sb_code *trouble);
+                   uint64_t as_of, struct sb_now now, struct document_opened *opened,
+                   enum sb_code *trouble);
 void document_opened_fini(struct document_opened *opened);
 
 /* What the device has once the cloud's document is in force. Nothing is written. */

@@ -530,7 +530,7 @@ static int mend_onto(const struct documents *docs, const struct document_name *n
         if (!local.stale)
             rc = outbox_document_stale(docs->ob, name, err);
     } else if (rc == 0 && !local.unsent) { /* such edits count as pending */
-        document_open(docs, name, &local, doc, as_of, &opened, &trouble);
+        document_open(docs, name, &local, doc, as_of, now, &opened, &trouble);
         if (trouble != SB_OK)
             rc = document_note_trouble(docs, name, &local, trouble, err);
         else

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/rules.h"
 #include "edge_agent/documents_internal.h"
@@ -27,10 +28,29 @@ int document_open_data(const struct documents *docs, const struct documents_clea
     return rc;
 }
 
+/* A clock that ran ahead stamped it: nobody follows such a stamp once the document was deleted, for
+ * the cloud takes a tombstone's back. It cannot say what is older. */
+static bool is_ahead(const struct documents *docs, uint64_t hlc, struct sb_now now)
+{
+    int64_t wall_us = now.wall_us;
+
+    if (outbox_server_time(docs->ob, docs->device_boot, now, &wall_us, NULL) < 0)
+        return false;
+    return (int64_t)(hlc >> SB_HLC_COUNTER_BITS) > wall_us / 1000 + SB_HLC_AHEAD_MS;
+}
+
+static bool is_stale(const struct documents *docs, const struct outbox_document *local,
+                     const struct document_opened *opened, struct sb_now now)
+{
+    return opened->sealed && local->sealed && local->exists && local->seen > 0 &&
+           opened->doc->version > local->seen && opened->inside.top < local->hlc &&
+           !is_ahead(docs, local->hlc, now);
+}
+
 /* Nobody but the key's owners can have made what is inside; what is outside of it, anybody. */
 static int check_opened(const struct documents *docs, const struct document_name *name,
                         const struct outbox_document *local, const struct document_opened *opened,
-                        struct sb_err *err)
+                        struct sb_now now, struct sb_err *err)
 {
     bool seals = docs->codec != NULL && docs->codec->seals(docs->codec->ctx, name->user);
 
@@ -38,8 +58,7 @@ static int check_opened(const struct documents *docs, const struct document_name
         return sb_fail(err, SB_ETAMPERED,
                        "it comes in the clear, and was encrypted before (version %llu)",
                        (unsigned long long)opened->doc->version);
-    if (opened->sealed && local->sealed && local->exists && local->seen > 0 &&
-        opened->doc->version > local->seen && opened->inside.top < local->hlc)
+    if (is_stale(docs, local, opened, now))
         return sb_fail(err, SB_ESTALE, "version %llu is older than the one here",
                        (unsigned long long)opened->doc->version);
     return 0;
@@ -47,7 +66,8 @@ static int check_opened(const struct documents *docs, const struct document_name
 
 void document_open(const struct documents *docs, const struct document_name *name,
                    const struct outbox_document *local, const struct sb_document *doc,
-                   uint64_t as_of, struct document_opened *opened, enum sb_code *trouble)
+                   uint64_t as_of, struct sb_now now, struct document_opened *opened,
+                   enum sb_code *trouble)
 {
     struct documents_clear clear = {.name = *name};
     struct sb_err err = {0};
@@ -61,7 +81,7 @@ void document_open(const struct documents *docs, const struct document_name *nam
         rc = document_open_data(docs, &clear, sb_buf_span(&doc->data), &opened->inside,
                                 &opened->sealed, &opened->content, &err);
         if (rc == 0)
-            rc = check_opened(docs, name, local, opened, &err);
+            rc = check_opened(docs, name, local, opened, now, &err);
     }
     opened->stamps =
         opened->sealed ? sb_buf_span(&opened->inside.stamps) : sb_buf_span(&doc->stamps);
@@ -185,7 +205,7 @@ static int bring(const struct documents *docs, const struct document_name *name,
     bool waited = false;
     int rc;
 
-    document_open(docs, name, local, doc, as_of, &opened, &trouble);
+    document_open(docs, name, local, doc, as_of, now, &opened, &trouble);
     if (trouble != SB_OK) {
         *taken = DOCUMENTS_CLOSED;
         rc = document_note_trouble(docs, name, local, trouble, err);

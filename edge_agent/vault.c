@@ -8,8 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ENVIRONMENT      "SB_ENCRYPTION_KEY"
-#define HLC_COUNTER_BITS 16 /* below them: ms since 1970 */
+#define ENVIRONMENT "SB_ENCRYPTION_KEY"
 
 struct vault {
     bool everybody;
@@ -305,7 +304,7 @@ static int codec_seal(void *ctx, const struct documents_clear *clear,
     seal.top = inside->top;
     seal.stamps = sb_buf_span(&inside->stamps);
     seal.data = sb_buf_span(&inside->data);
-    return vault_seal(ctx, &seal, (int64_t)(clear->hlc >> HLC_COUNTER_BITS) * 1000, token, err);
+    return vault_seal(ctx, &seal, (int64_t)(clear->hlc >> SB_HLC_COUNTER_BITS) * 1000, token, err);
 }
 
 static int codec_open(void *ctx, const struct documents_clear *clear, struct sb_span token,
