@@ -384,8 +384,10 @@ static int purge_with(struct outbox *ob, enum outbox_query query, int64_t before
 int outbox_conflicts_purge(struct outbox *ob, int64_t before_us, int64_t decided_us, int limit,
                            struct sb_err *err)
 {
-    int rc = purge_with(ob, Q_CONFLICTS_PURGE, before_us, limit, err);
+    int rc = purge_with(ob, Q_CONFLICTS_PURGE_IDS, before_us, limit, err);
 
+    if (rc == 0)
+        rc = purge_with(ob, Q_CONFLICTS_PURGE, before_us, limit, err);
     return rc < 0 ? rc : purge_with(ob, Q_OPEN_PURGE, decided_us, limit, err);
 }
 

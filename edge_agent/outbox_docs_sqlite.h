@@ -111,7 +111,11 @@
     X(Q_CONFLICTS_TELL_AGAIN,                                                                      \
       "UPDATE conflicts SET told = 0 WHERE state IN (2, 3) AND ask <> '' AND told = 1")            \
     X(Q_CONFLICTS_PURGE, "DELETE FROM conflicts WHERE id IN (SELECT id FROM conflicts"             \
-                         " WHERE state IN (2, 3) AND told = 1 AND at_us < ?1 LIMIT ?2)")           \
+                         " WHERE state IN (2, 3) AND told = 1 AND at_us < ?1"                      \
+                         " ORDER BY at_us, id LIMIT ?2)")                                          \
+    X(Q_CONFLICTS_PURGE_IDS, "DELETE FROM ids WHERE (s, seq) IN (SELECT s, seq FROM conflicts"     \
+                             " WHERE state IN (2, 3) AND told = 1 AND at_us < ?1"                  \
+                             " ORDER BY at_us, id LIMIT ?2)")                                      \
     /* open conflicts */                                                                           \
     X(Q_OPEN_ADD, "INSERT INTO open_conflicts(user, tbl, doc_id, code, policy, version,"           \
                   " opened_us, pointers, ops, arrays, base, local, server)"                        \

@@ -135,6 +135,10 @@ static const struct sb_migration steps[] = {
      " END;"
      "INSERT INTO document_changes(user, tbl, id)"
      " SELECT user, tbl, id FROM documents WHERE doc IS NOT NULL;"},
+    /* What stands behind the texts in a row is read through all of them: not for a look at which
+     * conflicts are over, or open. */
+    {"CREATE INDEX conflicts_over ON conflicts(at_us) WHERE state IN (2, 3) AND told = 1;"
+     "CREATE INDEX conflicts_standing ON conflicts(user, id) WHERE state = 1;"},
 };
 
 int outbox_migrate(sqlite3 *db, struct sb_err *err)

@@ -573,6 +573,38 @@ static void long_chain_is_told_in_several_requests(void **state)
     assert_telling("");
 }
 
+static bool knows_id(const char *op_id)
+{
+    const struct sb_stream stream = {SB_UP_RECORDS, "user-1"};
+    bool found;
+    uint64_t hash;
+
+    assert_int_equal(
+        outbox_find_id(kit_ob, &stream, sb_span_of(op_id), &found, &hash, NULL, &kit_err), 0);
+    return found;
+}
+
+/* As with a row that was purged: nothing of it stays. */
+static void conflict_that_is_over_goes_with_its_id(void **state)
+{
+    (void)state;
+    merged_operations_are_told_as_merged(state);
+    kit_begin();
+    assert_int_equal(outbox_conflicts_purge(kit_ob, kit_now.wall_us + 1, 0, 100, &kit_err), 0);
+    kit_commit();
+    assert_telling("user-1 merge op-1 x1;"); /* not before that */
+    assert_true(knows_id("op-1"));
+    tell_first();
+    kit_begin();
+    assert_int_equal(outbox_conflicts_purge(kit_ob, kit_now.wall_us, 0, 100, &kit_err), 0);
+    kit_commit();
+    assert_true(knows_id("op-1")); /* it is young */
+    kit_begin();
+    assert_int_equal(outbox_conflicts_purge(kit_ob, kit_now.wall_us + 1, 0, 100, &kit_err), 0);
+    kit_commit();
+    assert_false(knows_id("op-1"));
+}
+
 /* ---- decided there ---- */
 
 static void decided_there(const char *op_id)
@@ -837,6 +869,7 @@ int main(void)
         CASE(cloud_is_told_of_merges_and_decisions_until_it_has_answered),
         CASE(merged_operations_are_told_as_merged),
         CASE(long_chain_is_told_in_several_requests),
+        CASE(conflict_that_is_over_goes_with_its_id),
         CASE(conflict_that_an_operator_decided_is_closed_without_an_edit),
         CASE(applied_operations_go_again_and_those_in_conflict_become_holes),
         CASE(conflict_that_the_cloud_remembers_stays_what_it_is),
