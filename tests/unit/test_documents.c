@@ -929,6 +929,32 @@ static void newer_version_with_an_older_inside_is_stale(void **state)
                      DOCUMENTS_TAKEN);
 }
 
+/* A stamp of a clock more than an hour ahead of the cloud's orders nothing. */
+static void stamp_of_a_clock_that_ran_ahead_makes_nothing_stale(void **state)
+{
+    const int64_t server_ms = kit_now.wall_us / 1000 + 86400000; /* this clock is a day behind */
+    const int64_t limit_ms = server_ms + SB_HLC_AHEAD_MS;
+    char document[512];
+
+    (void)state;
+    kit_begin();
+    assert_int_equal(
+        outbox_set_server_clock(kit_ob, KIT_BOOT, (server_ms - kit_now.mono_ms) * 1000, &kit_err),
+        0);
+    kit_commit();
+    for (int late = 0; late < 2; late++) {
+        const char *id = late ? "p2" : "p1";
+
+        snprintf(document, sizeof(document), DOC_HEAD(2) "\"data\":\"kop-x2.%llx.7b7d\"}",
+                 (unsigned long long)(limit_ms + late) << SB_HLC_COUNTER_BITS);
+        assert_int_equal(doc_take("projects", id, document), DOCUMENTS_TAKEN);
+        assert_int_equal(doc_take("projects", id, SEALED(3, "kop-x3.20.7b2261223a317d")),
+                         late ? DOCUMENTS_TAKEN : DOCUMENTS_CLOSED);
+    }
+    assert_int_equal(trouble("p1"), SB_ESTALE);
+    doc_assert("projects", "p2", "{\"a\":1}");
+}
+
 static void inside_below_the_own_answered_edit_is_stale(void **state)
 {
     (void)state;
@@ -1018,6 +1044,7 @@ int main(void)
         SEALED_CASE(sealed_document_without_any_codec_is_closed),
         SEALED_CASE(plain_document_in_place_of_a_sealed_one_is_tampered),
         SEALED_CASE(newer_version_with_an_older_inside_is_stale),
+        SEALED_CASE(stamp_of_a_clock_that_ran_ahead_makes_nothing_stale),
         SEALED_CASE(inside_below_the_own_answered_edit_is_stale),
         SEALED_CASE(edit_that_lost_makes_nothing_stale),
         SEALED_CASE(stamps_go_inside_where_the_policy_is_latest),
