@@ -87,6 +87,7 @@ struct mix {
     bool skew;     /* clocks that are off by up to years, from the start */
     unsigned runs; /* runs are that many times as long; 0: 1 */
     bool order;    /* two devices in either order end the same */
+    bool newest;   /* latest: what has the highest stamp is in force */
 };
 extern const struct mix sim_mixes[];
 extern const size_t sim_mix_count;
@@ -181,7 +182,9 @@ struct entry *sim_edge_at(struct sim_edge *edge, const char *epoch, enum kind ki
 uint64_t sim_edge_pending(struct sim_edge *edge);
 const char *sim_kind_stream(enum kind kind);
 
+struct disk sim_disk_new(struct world *world);
 struct disk sim_disk_copy(const struct disk *disk);
+void sim_disk_template_free(void);
 void sim_disk_free(struct disk *disk);
 
 /* ---- the cloud ---- */
@@ -265,6 +268,9 @@ void sim_net_writer(struct world *world); /* a batch of the plain client */
 
 enum note { NOTE_FORK, NOTE_RESTORE, NOTE_MASKED, NOTE_SHED, NOTE_FALSE_DEAD, NOTE_COUNT };
 
+/* How much happened in a run of the second family. */
+enum figure { FIGURE_OPERATIONS, FIGURE_VERSIONS, FIGURE_MERGES, FIGURE_OPENED, FIGURE_COUNT };
+
 enum violation {
     V_LOST,
     V_DOUBLE,
@@ -287,6 +293,7 @@ enum violation {
     V_ORDERDEP,
     V_CURSOR,
     V_UNTOLD,
+    V_NEWEST,
     V_COUNT
 };
 const char *sim_violation_name(enum violation violation);
@@ -325,6 +332,7 @@ struct world {
     uint64_t notes[NOTE_COUNT];
     uint64_t new_epochs, restored, batches; /* of processes that are gone, too */
     uint64_t violations[V_COUNT];
+    uint64_t figures[FIGURE_COUNT];
     struct book *book; /* of the second family */
     struct vault *vault;
 };

@@ -81,6 +81,7 @@ void sim_templates_free(void)
     for (int policy = SB_POLICY_MERGE; policy <= SB_POLICY_MANUAL; policy++)
         tables_free(tables[policy]);
     sim_db_free(template);
+    sim_disk_template_free();
     mapping_set_free(narrow);
     mapping_set_free(wide);
 }

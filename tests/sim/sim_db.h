@@ -13,6 +13,8 @@ struct fuse;
 struct sim_db;
 struct sim_db *sim_db_new(void);
 struct sim_db *sim_db_copy(const struct sim_db *from);
+/* A new outbox: a copy of one that has its tables, with an epoch of its own. */
+struct sim_db *sim_db_outbox(const struct sim_db *from, const char *epoch);
 /* The contents of `from` under whoever has `to` open. */
 void sim_db_overwrite(struct sim_db *to, const struct sim_db *from);
 void sim_db_free(struct sim_db *db);

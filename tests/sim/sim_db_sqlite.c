@@ -57,6 +57,17 @@ struct sim_db *sim_db_copy(const struct sim_db *from)
     return db;
 }
 
+struct sim_db *sim_db_outbox(const struct sim_db *from, const char *epoch)
+{
+    struct sim_db *db = sim_db_copy(from);
+    sqlite3_stmt *stmt = sim_db_query(db, "UPDATE epochs SET epoch = ?1");
+
+    sqlite3_bind_text(stmt, 1, epoch, -1, SQLITE_STATIC);
+    SB_CHECK(sqlite3_step(stmt) == SQLITE_DONE);
+    sim_db_done(stmt);
+    return db;
+}
+
 void sim_db_free(struct sim_db *db)
 {
     if (db == NULL)

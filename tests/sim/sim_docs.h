@@ -53,6 +53,7 @@ struct meant {
     struct sb_buf before, submitted; /* texts, never encrypted; empty = absent */
     char base_op[SB_ID_MAX + 1], base_tag[SB_TAG_LEN + 1]; /* both "": null */
     struct places edited;                                  /* what the author meant to change */
+    char hlc[SB_EPOCH_LEN + 1];
     size_t *roots; /* people's operations that stand behind a merging one */
     size_t root_count;
     enum fate fate;
@@ -93,7 +94,6 @@ struct book {
     bool holed[DOCS_MAX];
     bool rolled_back;           /* some device was: it may conflict with what it has forgotten */
     unsigned writers[DOCS_MAX]; /* a bit per author */
-    unsigned opened;            /* conflicts that people had to decide */
     struct sb_buf shown[SIM_EDGES][DOCS_MAX]; /* the local texts when they were looked at last */
 };
 

@@ -162,13 +162,93 @@ static void check_kept(struct world *world, size_t i)
     sb_buf_free(&now);
 }
 
+/* ---- NEWEST: `latest` means the highest stamp, where nothing but values of one place were set:
+ * who makes the whole document stamps every place of it ---- */
+
+struct newest {
+    const struct meant *op;
+    bool clear; /* no two set the same value */
+};
+
+static struct sb_span set_by(const struct meant *op, const char *place)
+{
+    return sim_at(sb_buf_span(&op->submitted), place);
+}
+
+static bool changes(const struct meant *op, size_t doc, const char *place)
+{
+    return op->doc == doc && op->root_count == 0 &&
+           !sim_same(sim_at(sb_buf_span(&op->before), place), set_by(op, place));
+}
+
+static int compare_stamps(const struct meant *a, const struct meant *b)
+{
+    int order = strcmp(a->hlc, b->hlc);
+
+    return order != 0 ? order : strcmp(sim_docs_device(a->author), sim_docs_device(b->author));
+}
+
+static bool makes(const struct meant *op, size_t doc)
+{
+    return op->doc == doc && op->before.len == 0;
+}
+
+/* Objects are merged member by member; what was removed is not there to be compared. */
+static bool is_plain(struct sb_span value)
+{
+    return value.len > 0 && value.data[0] != '{';
+}
+
+static struct newest newest_of(const struct book *book, size_t doc, const char *place)
+{
+    struct newest newest = {.clear = true};
+    const struct meant *maker = NULL;
+
+    for (size_t i = 0; i < book->count; i++) {
+        if (makes(&book->ops[i], doc) &&
+            (maker == NULL || compare_stamps(&book->ops[i], maker) > 0))
+            maker = &book->ops[i];
+        if (!changes(&book->ops[i], doc, place))
+            continue;
+        if (!is_plain(set_by(&book->ops[i], place)))
+            newest.clear = false;
+        for (size_t k = 0; k < i; k++)
+            if (changes(&book->ops[k], doc, place) &&
+                sim_same(set_by(&book->ops[i], place), set_by(&book->ops[k], place)))
+                newest.clear = false;
+        if (newest.op == NULL || compare_stamps(&book->ops[i], newest.op) > 0)
+            newest.op = &book->ops[i];
+    }
+    if (maker != NULL && newest.op != NULL && compare_stamps(maker, newest.op) > 0)
+        newest.clear = false;
+    return newest;
+}
+
+static void check_newest(struct world *world, size_t doc)
+{
+    static const char *const places[] = {"/a", "/b~1x"};
+    struct sb_buf now = {0};
+
+    sim_docs_cloud(world, doc, &now);
+    for (int i = 0; i < 2; i++) {
+        struct newest newest = newest_of(world->book, doc, places[i]);
+
+        if (newest.op != NULL && newest.clear &&
+            !sim_same(sim_at(sb_buf_span(&now), places[i]), set_by(newest.op, places[i])))
+            sim_blame(world, V_NEWEST, "document %zu \"%s\": %s has the highest stamp", doc,
+                      places[i], newest.op->id);
+    }
+    sb_buf_free(&now);
+}
+
 /* ---- UNTOLD: what was decided on a device is not open in the cloud for ever ---- */
 
 static void check_told(void *ctx, const struct cloud_conflict *conflict)
 {
     struct world *world = ctx;
+    const struct meant *op = sim_book_find(world->book, conflict->op_id);
 
-    if (conflict->open)
+    if (conflict->open && (op == NULL || !op->lost)) /* its device does not know of it any more */
         sim_blame(world, V_UNTOLD, "conflict %lld of " SB_SPAN_FMT " is open in the cloud",
                   (long long)conflict->id, SB_SPAN_ARG(conflict->op_id));
 }
@@ -178,6 +258,8 @@ void sim_docs_check(struct world *world)
     sim_docs_watch(world);
     for (size_t doc = 0; doc < sim_docs_count(world); doc++)
         check_replicas(world, doc);
+    for (size_t doc = 0; world->mix->newest && doc < sim_docs_count(world); doc++)
+        check_newest(world, doc);
     for (size_t i = 0; i < world->edge_count; i++)
         check_cursors(world, i);
     for (size_t user = 0; user < DOCS_USERS; user++)

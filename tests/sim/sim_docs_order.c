@@ -18,8 +18,8 @@ static void sit(struct world *world)
 
 static void first_text(struct world *world)
 {
-    if (world->seed % 5 > 0)
-        sim_docs_put(world->edges[world->seed % 3], 0,
+    if (sim_below(world, 5) > 0)
+        sim_docs_put(world->edges[sim_below(world, 3)], 0,
                      SB_SPAN("{\"a\":1,\"b/x\":2,\"o\":{\"p\":3,\"q\":4},\"m~n\":{\"z\":null},"
                              "\"k\":0}"));
     if (!sim_docs_settle_down(world, false))
@@ -93,11 +93,13 @@ static void add_pointers(struct world *world, const struct sim_edge *edge, struc
 
 static void reach(struct world *world, int first, struct ending *ending)
 {
+    bool between = sim_below(world, 2) == 0;
+
     world->quiet = true; /* the faults are the order alone */
     first_text(world);
     edit(world, world->edges[0]);
     edit(world, world->edges[1]);
-    if (world->seed % 2 > 0)
+    if (between)
         edit_elsewhere(world, world->edges[2]);
     comes(world, world->edges[first]);
     comes(world, world->edges[2]);
@@ -140,6 +142,8 @@ void sim_docs_run_order(struct world *world)
     sb_buf_add_span(&world->trace, sb_buf_span(&other.trace));
     for (int i = 0; i < V_COUNT; i++)
         world->violations[i] += other.violations[i];
+    for (int i = 0; i < FIGURE_COUNT; i++)
+        world->figures[i] += other.figures[i];
     compare(world, &endings[0], &endings[1]);
     sim_world_free(&other);
     for (int i = 0; i < 2; i++) {

@@ -47,6 +47,7 @@ static void read_body(struct meant *op, struct sb_span body)
         read_field(base, "op_id", op->base_op, sizeof(op->base_op));
         read_field(base, "tag", op->base_tag, sizeof(op->base_tag));
     }
+    read_field(body, "hlc", op->hlc, sizeof(op->hlc));
     if (sb_json_get(body, "settings", &data) || sb_json_get(body, "data", &data))
         sim_docs_open_text(data, &op->submitted);
 }
@@ -126,6 +127,8 @@ static void take_row(void *ctx, const struct made_op *row)
     read_body(op, row->body);
     understand(look, op);
     world->book->writers[op->doc] |= 1U << look->index;
+    world->figures[FIGURE_OPERATIONS]++;
+    world->figures[FIGURE_MERGES] += op->root_count > 0;
     sim_docs_local(look->edge, op->doc, &local);
     if (!sb_span_eq(sb_buf_span(&local), sb_buf_span(&op->submitted)))
         sim_blame(world, V_VANISHED, "%c %s: what was submitted is not what is shown",
@@ -162,7 +165,7 @@ static void take_fate(void *ctx, struct sb_span op_id, enum fate fate)
         look->merged[look->merged_count++] = (size_t)(op - world->book->ops);
     }
     if (fate == FATE_RECORD) {
-        world->book->opened++;
+        world->figures[FIGURE_OPENED]++;
         self_conflict(world, op, "device");
     }
     op->fate = fate;
@@ -246,6 +249,8 @@ static struct meant *operator_op(struct world *world, const struct cloud_version
 
     op->author = DOCS_OPERATOR;
     op->doc = made->doc;
+    if (prior.len == 0)
+        sim_places_add(&op->edited, ""); /* set again on a document that is not there any more */
     sb_buf_add_span(&op->before, prior);
     sb_buf_add_span(&op->submitted, result);
     sim_docs_conflicts(world, 0, add_decision, &deciding);
@@ -329,6 +334,7 @@ static void take_version(void *ctx, const struct cloud_version *made)
     if (op == NULL) {
         sim_blame(world, V_BROKEN, "version %llu by nobody", (unsigned long long)made->version);
     } else {
+        world->figures[FIGURE_VERSIONS]++;
         judge(world, op, prior, sb_buf_span(&result));
         sim_book_version(world->book, user, op, made, sb_buf_span(&result));
     }

@@ -91,12 +91,12 @@ static void add_users(struct sim_edge *edge, size_t i)
     edge_wake(edge->core);
 }
 
-/* Some seconds off, so that it matters between edits; with `skew` sometimes years. */
+/* Up to a minute off, so that it matters between edits; else sometimes years. */
 static int64_t some_offset(struct world *world)
 {
-    int64_t us = ((int64_t)sim_below(world, 17) - 8) * 1000000;
+    int64_t us = ((int64_t)sim_below(world, 121) - 60) * 1000000;
 
-    if (!world->mix->order && sim_below(world, 4) == 0)
+    if (!world->mix->order && !world->mix->newest && sim_below(world, 4) == 0)
         us += ((int64_t)sim_below(world, 9) - 4) * INT64_C(31536000000000);
     return us;
 }
@@ -106,8 +106,8 @@ void sim_docs_begin(struct world *world)
     world->book = sim_book_new();
     sim_docs_vault_open(world);
     for (size_t i = 0; i < world->mix->devices; i++) {
-        struct sim_edge *edge = sim_edge_new(world, (char)('A' + i), sim_docs_device(i),
-                                             (struct disk){.db = sim_db_new()});
+        struct sim_edge *edge =
+            sim_edge_new(world, (char)('A' + i), sim_docs_device(i), sim_disk_new(world));
 
         world->edges[world->edge_count++] = edge;
         add_users(edge, i);

@@ -24,6 +24,37 @@ const char *sim_kind_stream(enum kind kind)
 
 /* ---- the disk and what is known of it ---- */
 
+static struct sim_db *empty_outbox; /* making its tables is what takes longest */
+
+static void make_template(void)
+{
+    struct outbox_config config = {.busy_timeout_ms = 1, .create = true, .in_memory = true};
+    struct sb_rng rng;
+    struct outbox *ob;
+
+    empty_outbox = sim_db_new();
+    config.path = sim_db_uri(empty_outbox);
+    sb_rng_seed(&rng, 1);
+    SB_CHECK(outbox_open(&config, &rng, &ob, NULL) == 0);
+    outbox_close(ob);
+}
+
+struct disk sim_disk_new(struct world *world)
+{
+    char epoch[SB_EPOCH_LEN + 1];
+
+    if (empty_outbox == NULL)
+        make_template();
+    sb_hex16_of(sb_rng_u64(&world->rng), epoch);
+    return (struct disk){.db = sim_db_outbox(empty_outbox, epoch)};
+}
+
+void sim_disk_template_free(void)
+{
+    sim_db_free(empty_outbox);
+    empty_outbox = NULL;
+}
+
 struct disk sim_disk_copy(const struct disk *disk)
 {
     struct disk copy = {.device = disk->device, .db = sim_db_copy(disk->db), .count = disk->count};

@@ -47,6 +47,8 @@ static void add(struct tally *tally, const struct world *world)
         tally->violations[i] += world->violations[i] > 0;
     for (int i = 0; i < NOTE_COUNT; i++)
         tally->notes[i] += world->notes[i] > 0;
+    for (int i = 0; i < FIGURE_COUNT; i++)
+        tally->figures[i] += world->figures[i];
     if (failed && (tally->failed == 1 || world->steps < tally->example_steps)) {
         tally->example = world->seed;
         tally->example_steps = world->steps;
@@ -68,6 +70,8 @@ static void merge(struct tally *to, const struct tally *from)
         to->violations[i] += from->violations[i];
     for (int i = 0; i < NOTE_COUNT; i++)
         to->notes[i] += from->notes[i];
+    for (int i = 0; i < FIGURE_COUNT; i++)
+        to->figures[i] += from->figures[i];
 }
 
 static void run_job(const struct runs *runs, int job, atomic_bool *stop, struct tally *tallies)
@@ -163,10 +167,15 @@ void sim_runs(const struct runs *runs, struct tally *tallies)
 static const char *const note_names[NOTE_COUNT] = {
     [NOTE_MASKED] = "masked", [NOTE_SHED] = "shed and rejected", [NOTE_FALSE_DEAD] = "false dead"};
 
+static const char *const figure_names[FIGURE_COUNT] = {"operations", "versions", "merged", "open"};
+
 static void print_tally(const struct mix *mix, const struct tally *tally)
 {
-    printf("%-17s %6llu seeds %8llu steps  %s", mix->name, (unsigned long long)tally->seeds,
-           (unsigned long long)tally->steps, tally->failed == 0 ? "ok" : "");
+    printf("%-17s %6llu seeds %8llu steps  ", mix->name, (unsigned long long)tally->seeds,
+           (unsigned long long)tally->steps);
+    for (int i = 0; i < FIGURE_COUNT && mix->devices > 0; i++)
+        printf("%6llu %s  ", (unsigned long long)tally->figures[i], figure_names[i]);
+    printf("%s", tally->failed == 0 ? "ok" : "");
     for (int i = 0; i < V_COUNT; i++)
         if (tally->violations[i] > 0)
             printf("%s %llu ", sim_violation_name((enum violation)i),

@@ -20,9 +20,10 @@ struct runs {
 /* What came of one mix. */
 struct tally {
     uint64_t seeds, steps, failed;
-    uint64_t violations[V_COUNT]; /* seeds that showed it */
-    uint64_t notes[NOTE_COUNT];   /* likewise */
-    uint64_t example;             /* a failing seed with few steps */
+    uint64_t violations[V_COUNT];   /* seeds that showed it */
+    uint64_t notes[NOTE_COUNT];     /* likewise */
+    uint64_t figures[FIGURE_COUNT]; /* sums */
+    uint64_t example;               /* a failing seed with few steps */
     uint64_t example_steps;
 };
 

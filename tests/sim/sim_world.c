@@ -63,6 +63,7 @@ static const char *const violation_names[V_COUNT] = {
     [V_ORDERDEP] = "ORDER_DEPENDENCE",
     [V_CURSOR] = "CURSOR",
     [V_UNTOLD] = "UNTOLD",
+    [V_NEWEST] = "NEWEST",
 };
 
 const char *sim_violation_name(enum violation violation)
@@ -313,7 +314,7 @@ void sim_begin(struct world *world)
         sim_docs_begin(world);
         return;
     }
-    world->edges[0] = sim_edge_new(world, 'A', SIM_DEVICE, (struct disk){.db = sim_db_new()});
+    world->edges[0] = sim_edge_new(world, 'A', SIM_DEVICE, sim_disk_new(world));
     world->edge_count = 1;
 }
 
