@@ -119,6 +119,8 @@ static int tell_changes(struct request_call *call, const struct sb_changes_args 
     sb_changes_init(&g.changes);
     memcpy(g.changes.user, args->user, sizeof(g.changes.user));
     memcpy(g.changes.table, args->table, sizeof(g.changes.table));
+    g.changes.policy = table->policy;
+    sb_buf_add_span(&g.changes.arrays, sb_buf_span(&table->arrays));
     rc = store_user_get(call->a->store, args->user, &user, err);
     if (rc == 0)
         rc = store_changes(call->a->store, args->user, args->table, args->since.version,

@@ -109,6 +109,54 @@ int sb_read_pointer_list(const struct sb_json_field *field, struct sb_buf *out, 
     return 0;
 }
 
+int sb_read_arrays(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
+{
+    struct sb_json_iter iter;
+    struct sb_span key, value;
+    size_t count = 0;
+    int rc;
+
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_type(field, SB_JSON_OBJECT, err);
+    if (rc < 0)
+        return rc;
+    if (field->value.len > SB_ARRAYS_MAX_BYTES)
+        return sb_fail(err, SB_ETOO_LARGE, "arrays: longer than %d bytes", SB_ARRAYS_MAX_BYTES);
+    sb_json_iter_init(&iter, field->value);
+    while (sb_json_next_member(&iter, &key, &value)) {
+        if (sb_json_type_of(value) != SB_JSON_STRING)
+            return sb_fail(err, SB_EBAD_TYPE, "arrays: a member's name is not a string");
+        if (++count > SB_ARRAYS_MAX)
+            return sb_fail(err, SB_EBAD_VALUE, "arrays: more than %d", SB_ARRAYS_MAX);
+    }
+    sb_buf_add_span(out, field->value);
+    return 0;
+}
+
+int sb_read_policy(const struct sb_json_field *field, enum sb_policy *policy, struct sb_err *err)
+{
+    char name[SB_NAME_MAX + 1];
+    int rc;
+
+    if (!sb_field_given(field))
+        return 0;
+    rc = sb_field_text(field, name, sizeof(name), err);
+    if (rc == 0)
+        sb_policy_parse(sb_span_of(name), policy);
+    return rc;
+}
+
+void sb_add_policy(struct sb_buf *out, enum sb_policy policy, struct sb_span arrays)
+{
+    if (policy != SB_POLICY_NONE)
+        sb_add_text(out, "policy", sb_policy_name(policy));
+    if (arrays.len > 0) {
+        add_key(out, "arrays");
+        sb_buf_add_span(out, arrays);
+    }
+}
+
 /* ["<hlc16>","<device>"] */
 static bool is_stamp(struct sb_span value)
 {

@@ -21,6 +21,14 @@ void sb_add_pointer_list(struct sb_span pointers, struct sb_buf *out);
 /* Reads it: an array of strings. */
 int sb_read_pointer_list(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err);
 
+/* What is done with conflicts of a table, and its arrays merged by key: ,"policy":… where one is
+ * told and ,"arrays":{"/nodes":"id",…} where there are any. */
+void sb_add_policy(struct sb_buf *out, enum sb_policy policy, struct sb_span arrays);
+/* Optional; a policy of a newer cloud is taken for none told. */
+int sb_read_policy(const struct sb_json_field *field, enum sb_policy *policy, struct sb_err *err);
+/* Optional; at most SB_ARRAYS_MAX entries and SB_ARRAYS_MAX_BYTES. Appends the text. */
+int sb_read_arrays(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err);
+
 /* Parts of the encoders: ,"key":"text" with text that needs no escapes, or null where it is "". */
 void sb_add_text(struct sb_buf *out, const char *key, const char *text);
 /* ,"key":"text" with escapes; text that is not valid UTF-8 is cut off before the place. */

@@ -86,47 +86,6 @@ static int read_version(struct sb_span value, struct sb_reply *reply, struct sb_
     return rc;
 }
 
-/* {"/nodes":"id",…} */
-static int read_arrays(const struct sb_json_field *field, struct sb_buf *out, struct sb_err *err)
-{
-    struct sb_json_iter iter;
-    struct sb_span key, value;
-    size_t count = 0;
-    int rc;
-
-    if (!sb_field_given(field))
-        return 0;
-    rc = sb_field_type(field, SB_JSON_OBJECT, err);
-    if (rc < 0)
-        return rc;
-    if (field->value.len > SB_ARRAYS_MAX_BYTES)
-        return sb_fail(err, SB_ETOO_LARGE, "arrays: longer than %d bytes", SB_ARRAYS_MAX_BYTES);
-    sb_json_iter_init(&iter, field->value);
-    while (sb_json_next_member(&iter, &key, &value)) {
-        if (sb_json_type_of(value) != SB_JSON_STRING)
-            return sb_fail(err, SB_EBAD_TYPE, "arrays: a member's name is not a string");
-        if (++count > SB_ARRAYS_MAX)
-            return sb_fail(err, SB_EBAD_VALUE, "arrays: more than %d", SB_ARRAYS_MAX);
-    }
-    sb_buf_add_span(out, field->value);
-    return 0;
-}
-
-/* A policy of a newer cloud is taken for none told. */
-static int read_policy(const struct sb_json_field *field, enum sb_policy *policy,
-                       struct sb_err *err)
-{
-    char name[SB_NAME_MAX + 1];
-    int rc;
-
-    if (!sb_field_given(field))
-        return 0;
-    rc = sb_field_text(field, name, sizeof(name), err);
-    if (rc == 0)
-        sb_policy_parse(sb_span_of(name), policy);
-    return rc;
-}
-
 static int read_server(const struct sb_json_field *field, struct sb_document *doc,
                        struct sb_err *err)
 {
@@ -166,9 +125,9 @@ static int read_conflict(struct sb_span value, struct sb_reply *reply, struct sb
     if (rc == 0)
         rc = sb_field_u64(&f[4], 0, SB_SEQ_MAX, &conflict->as_of, err);
     if (rc == 0)
-        rc = read_policy(&f[6], &conflict->policy, err);
+        rc = sb_read_policy(&f[6], &conflict->policy, err);
     if (rc == 0)
-        rc = read_arrays(&f[7], &conflict->arrays, err);
+        rc = sb_read_arrays(&f[7], &conflict->arrays, err);
     return rc < 0 ? rc : read_server(&f[5], &conflict->server, err);
 }
 

@@ -68,12 +68,7 @@ static void add_conflict(const struct sb_conflict *conflict, bool without_data, 
     sb_add_text(out, "code", conflict->code == SB_OK ? "" : sb_code_name(conflict->code));
     sb_buf_add_str(out, ",\"pointers\":");
     sb_add_pointer_list(sb_buf_span(&conflict->pointers), out);
-    if (conflict->policy != SB_POLICY_NONE)
-        sb_add_text(out, "policy", sb_policy_name(conflict->policy));
-    if (conflict->arrays.len > 0) {
-        sb_buf_add_str(out, ",\"arrays\":");
-        sb_buf_add_span(out, sb_buf_span(&conflict->arrays));
-    }
+    sb_add_policy(out, conflict->policy, sb_buf_span(&conflict->arrays));
     sb_add_u64(out, "as_of", conflict->as_of);
     if (conflict->server.exists) {
         sb_buf_add_str(out, ",\"server\":{");

@@ -49,6 +49,8 @@ struct sb_change {
 struct sb_changes {
     char user[SB_NAME_MAX + 1];
     char table[SB_NAME_MAX + 1];
+    enum sb_policy policy; /* of the table; SB_POLICY_NONE: not told */
+    struct sb_buf arrays;  /* merged by key, {"/nodes":"id"}; empty: none */
     struct sb_change *list;
     size_t count;
     struct sb_cursor cursor; /* where the next one goes on: has_more: of the last change; else the

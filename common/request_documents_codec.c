@@ -121,6 +121,7 @@ void sb_changes_free(struct sb_changes *changes)
     for (size_t i = 0; i < changes->count; i++)
         sb_document_free(&changes->list[i].doc);
     free(changes->list);
+    sb_buf_free(&changes->arrays);
     sb_changes_init(changes);
 }
 
@@ -174,6 +175,7 @@ size_t sb_changes_encode(const struct sb_changes *changes, size_t max_bytes, str
     sb_buf_add_char(out, '{');
     sb_put_text(out, "user", changes->user);
     sb_put_text(out, "table", changes->table);
+    sb_add_policy(out, changes->policy, sb_buf_span(&changes->arrays));
     sb_put_open(out, "changes", '[');
     for (; told < changes->count; told++) {
         before = out->len;
@@ -262,7 +264,8 @@ static int check_changes(const struct sb_changes *changes, struct sb_err *err)
 static int decode_changes(struct sb_span object, struct sb_changes *out, struct sb_err *err)
 {
     struct sb_json_field f[] = {{.key = "user"},   {.key = "table"},          {.key = "changes"},
-                                {.key = "cursor"}, {.key = "latest_version"}, {.key = "has_more"}};
+                                {.key = "cursor"}, {.key = "latest_version"}, {.key = "has_more"},
+                                {.key = "policy"}, {.key = "arrays"}};
     int rc;
 
     sb_json_pick(object, f, sizeof(f) / sizeof(f[0]));
@@ -277,6 +280,10 @@ static int decode_changes(struct sb_span object, struct sb_changes *out, struct 
         rc = sb_field_u64(&f[4], 0, SB_SEQ_MAX, &out->latest_version, err);
     if (rc == 0)
         rc = sb_field_bool(&f[5], &out->has_more, err);
+    if (rc == 0)
+        rc = sb_read_policy(&f[6], &out->policy, err);
+    if (rc == 0)
+        rc = sb_read_arrays(&f[7], &out->arrays, err);
     return rc < 0 ? rc : check_changes(out, err);
 }
 

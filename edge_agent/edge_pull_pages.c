@@ -117,6 +117,27 @@ static int check_user(const struct page *page, struct sb_err *err)
     return rc;
 }
 
+/* Who edits an encrypted document must know before its first conflict whether stamps are asked for.
+ */
+static int note_policy(const struct page *page, struct sb_err *err)
+{
+    const struct sb_changes *changes = &page->changes;
+    struct outbox *ob = page->edge->ob;
+    struct sb_buf arrays = {0};
+    enum sb_policy policy;
+    int rc;
+
+    if (changes->policy == SB_POLICY_NONE)
+        return 0;
+    rc = outbox_policy_get(ob, page->pull->user, page->pull->table, &policy, &arrays, err);
+    if (rc == 0 && (policy != changes->policy ||
+                    !sb_span_eq(sb_buf_span(&arrays), sb_buf_span(&changes->arrays))))
+        rc = outbox_policy_set(ob, page->pull->user, page->pull->table, changes->policy,
+                               sb_buf_span(&changes->arrays), err);
+    sb_buf_free(&arrays);
+    return rc;
+}
+
 /* All of it, and the cursor, or nothing. */
 static int apply_page(struct page *page, struct sb_err *err)
 {
@@ -127,6 +148,8 @@ static int apply_page(struct page *page, struct sb_err *err)
     if (rc < 0)
         return rc;
     rc = check_user(page, err);
+    if (rc == 0)
+        rc = note_policy(page, err);
     for (size_t i = 0; rc == 0 && i < page->changes.count; i++)
         rc = take_change(page, &page->changes.list[i], err);
     if (rc == 0)

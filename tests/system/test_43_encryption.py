@@ -375,6 +375,26 @@ def test_latest_is_decided_on_the_edge(fleet, home, abc, order):
     assert all(device.conflicts(home) == [] for device in abc)
 
 
+def test_an_edit_that_is_merged_late_keeps_its_time(fleet, home, abc):
+    """a's is older than b's, and is made anew on c's after b's was written: b's still wins."""
+    a, b, c = abc
+    a.put(home, {"v": 0, "u": 0}, "t_latest", "d")
+    fleet.wait_same_text(home, "t_latest", "d", value={"v": 0, "u": 0})
+    a.put(home, {"v": 0, "u": 1}, "t_latest", "d")  # the policy is known on all after this
+    fleet.wait_same_text(home, "t_latest", "d", value={"v": 0, "u": 1})
+    for device in (a, b):
+        device.stop()
+    a.put(home, {"v": "older", "u": 1}, "t_latest", "d")
+    b.put(home, {"v": "newer", "u": 1}, "t_latest", "d")
+    c.put(home, {"v": 0, "u": 3}, "t_latest", "d")
+    c.wait_settled()
+    a.start()
+    a.wait_settled()
+    wait_until(lambda: c.get(home, "t_latest", "d") == {"v": "older", "u": 3}, 10, "a's, on c's")
+    b.start()
+    fleet.wait_same_text(home, "t_latest", "d", value={"v": "newer", "u": 3})
+
+
 def test_manual_leaves_it_to_people(fleet, home, abc):
     a, b, _ = abc
     a.put(home, {"v": 0}, "t_manual", "d")

@@ -324,6 +324,33 @@ static void page_and_cursor_are_taken_together_or_not_at_all(void **state)
     outbox_close(other);
 }
 
+static void assert_policy(const char *table, enum sb_policy expected, const char *arrays)
+{
+    enum sb_policy policy;
+    struct sb_buf text = {0};
+
+    assert_int_equal(outbox_policy_get(kit_ob, "user-1", table, &policy, &text, &kit_err), 0);
+    assert_int_equal(policy, expected);
+    assert_true(sb_span_is(sb_buf_span(&text), arrays));
+    sb_buf_free(&text);
+}
+
+/* Before any conflict told it: an encrypted edit needs its stamps by then. */
+static void policy_is_learnt_from_a_page_of_changes(void **state)
+{
+    (void)state;
+    begin();
+    sync_projects();
+    answer(next_changes("projects", 0),
+           "{\"user\":\"user-1\",\"table\":\"projects\",\"policy\":\"latest\",\"arrays\":{\"/n\":"
+           "\"id\"},\"changes\":[],\"cursor\":null,\"latest_version\":0,\"has_more\":false}");
+    assert_policy("projects", SB_POLICY_LATEST, "{\"/n\":\"id\"}");
+    assert_policy("settings", SB_POLICY_NONE, "");
+    sync_projects();
+    answer(next_changes("projects", 0), EMPTY("projects")); /* a cloud that does not tell it */
+    assert_policy("projects", SB_POLICY_LATEST, "{\"/n\":\"id\"}");
+}
+
 static void another_boot_drops_the_page_position(void **state)
 {
     (void)state;
@@ -1388,6 +1415,7 @@ int main(void)
         CASE(cursor_moves_at_the_end_of_a_pull_only),
         CASE(process_that_ends_within_a_pull_begins_it_anew),
         CASE(page_and_cursor_are_taken_together_or_not_at_all),
+        CASE(policy_is_learnt_from_a_page_of_changes),
         CASE(another_boot_drops_the_page_position),
         CASE(answer_of_another_boot_is_dropped_and_makes_a_hello_due),
         CASE(welcome_of_another_boot_reads_again_what_was_seen_since),

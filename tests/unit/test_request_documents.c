@@ -254,9 +254,13 @@ static void changes_survive_the_way_there_and_back(void **state)
     add_change(&changes, "p \"1\"", 9, 20);
     sb_buf_add_str(&changes.list[0].doc.stamps, "{\"\":[\"" HLC "\",\"edge-1\"]}");
     add_change(&changes, "p2", 10, 0);
+    changes.policy = SB_POLICY_LATEST;
+    sb_buf_add_str(&changes.arrays, "{\"/nodes\":\"id\"}");
     assert_int_equal(sb_changes_encode(&changes, 100000, &text), 2);
     assert_int_equal(sb_changes_decode(sb_buf_span(&text), &back, NULL), 0);
     assert_string_equal(back.user, "u");
+    assert_int_equal(back.policy, SB_POLICY_LATEST);
+    assert_string_equal(back.arrays.data, "{\"/nodes\":\"id\"}");
     assert_int_equal(back.count, 2);
     assert_string_equal(back.list[0].id, "p \"1\"");
     assert_string_equal(back.list[0].doc.op_id, "op\n1");

@@ -30,6 +30,7 @@ static void changes_come_in_commit_order_tombstones_included(void **state)
     changes = changes_of();
     assert_string_equal(changes.user, "user-1");
     assert_string_equal(changes.table, "projects");
+    assert_int_equal(changes.policy, SB_POLICY_MERGE);
     assert_int_equal(changes.count, 2);
     assert_string_equal(changes.list[0].id, "p1");
     assert_int_equal(changes.list[0].doc.version, 4);
