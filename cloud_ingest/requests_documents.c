@@ -150,7 +150,7 @@ int request_changes(struct request_call *call, struct sb_err *err)
     rc = request_user(call, args.user, &may, err);
     if (rc != 0 || !may)
         return rc;
-    rc = store_cursor_known(call->a->store, args.user, &args.since, &known, err);
+    rc = store_cursor_known(call->a->store, args.user, &args.since, args.began, &known, err);
     if (rc != 0)
         return rc;
     if (!known)

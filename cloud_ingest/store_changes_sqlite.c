@@ -24,7 +24,7 @@ static int version_has_tag(struct store *store, const char *user, const struct s
 }
 
 int store_cursor_known(struct store *store, const char *user, const struct sb_cursor *cursor,
-                       bool *known, struct sb_err *err)
+                       uint64_t began, bool *known, struct sb_err *err)
 {
     struct user_row row;
     int rc;
@@ -33,7 +33,8 @@ int store_cursor_known(struct store *store, const char *user, const struct sb_cu
     if (*known)
         return 0;
     rc = store_user_get(store, user, &row, err);
-    if (rc != 0 || cursor->version > row.version || cursor->version < row.floor)
+    if (rc != 0 || cursor->version > row.version ||
+        (cursor->version < row.floor && began < row.floor))
         return rc;
     if (cursor->version == row.version) {
         *known = strcmp(cursor->tag, row.tag) == 0;

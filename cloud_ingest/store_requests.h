@@ -12,9 +12,10 @@
 /* ---- documents and versions ---- */
 
 /* Is it a place in the user's versions: the beginning, or a version with that tag which is not
- * below the floor? */
+ * below the floor? began: of a pull that began at 0, the counter then: what was
+ * deleted before that it never brought, so that only a tombstone made since and gone is missed. */
 int store_cursor_known(struct store *store, const char *user, const struct sb_cursor *cursor,
-                       bool *known, struct sb_err *err);
+                       uint64_t began, bool *known, struct sb_err *err);
 
 /* Documents of a table (tombstones too) whose version is above `since`, in the order of their
  * versions, at most `limit`. */

@@ -32,6 +32,7 @@ struct sb_changes_args {
     char user[SB_NAME_MAX + 1];
     char table[SB_NAME_MAX + 1];
     struct sb_cursor since;
+    uint64_t began; /* of a pull that began at null: latest_version of its first page; else 0 */
     uint64_t limit; /* 1 to SB_CHANGES_MAX; left out it is SB_CHANGES_DEFAULT */
 };
 int sb_changes_args_decode(struct sb_span args, struct sb_changes_args *out, struct sb_err *err);

@@ -83,7 +83,7 @@ static void put_name(struct sb_buf *out, const struct sb_document_args *args)
 int sb_changes_args_decode(struct sb_span args, struct sb_changes_args *out, struct sb_err *err)
 {
     struct sb_json_field f[] = {
-        {.key = "user"}, {.key = "table"}, {.key = "since"}, {.key = "limit"}};
+        {.key = "user"}, {.key = "table"}, {.key = "since"}, {.key = "limit"}, {.key = "began"}};
     struct sb_span object;
     int rc = sb_json_check_object(args, &sb_wire_limits, &object, err);
 
@@ -96,6 +96,8 @@ int sb_changes_args_decode(struct sb_span args, struct sb_changes_args *out, str
         rc = sb_field_table(&f[1], out->table, err);
     if (rc == 0)
         rc = read_cursor(&f[2], &out->since, err);
+    if (rc == 0 && sb_field_given(&f[4]))
+        rc = sb_field_u64(&f[4], 0, SB_SEQ_MAX, &out->began, err);
     return rc < 0 ? rc : read_limit(&f[3], &out->limit, err);
 }
 
@@ -105,6 +107,8 @@ void sb_changes_args_encode(const struct sb_changes_args *args, struct sb_buf *o
     put_user(out, args->user);
     sb_put_text(out, "table", args->table);
     put_cursor(out, "since", &args->since);
+    if (args->began > 0)
+        sb_put_u64(out, "began", args->began);
     sb_put_u64(out, "limit", args->limit);
     sb_put_close(out, '}');
 }

@@ -68,6 +68,8 @@ struct pull {
     bool automatic; /* its auto_sync is on */
     enum pull_phase phase;
     bool wanted, reads_wanted;   /* due: changes and stale documents; stale documents alone */
+    bool whole;                  /* it began at 0 */
+    uint64_t began;              /* ... when the user's counter was there; 0: no page yet */
     struct sb_cursor position;   /* of the next page; in memory only (V6) */
     int64_t added_us;            /* of the user, when the first page was asked for */
     char after[SB_ID_MAX + 1];   /* stale documents up to here were looked at */

@@ -39,7 +39,9 @@ int edge_pull_start(struct edge *edge, struct pull *pull, struct sb_err *err)
         return rc;
     pull->position = (struct sb_cursor){.version = sync.cursor_version};
     memcpy(pull->position.tag, sync.cursor_tag, sizeof(pull->position.tag));
-    if (pull->position.version == 0 && sb_rule(SB_RULE_SWEEP))
+    pull->whole = pull->position.version == 0;
+    pull->began = 0;
+    if (pull->whole && sb_rule(SB_RULE_SWEEP))
         rc = in_transaction(edge, sweep, pull, err);
     return rc;
 }
@@ -53,6 +55,7 @@ void edge_pull_ask_page(struct edge *edge, struct pull *pull, struct sb_now now)
         return;
     memcpy(args.user, pull->user, sizeof(args.user));
     memcpy(args.table, pull->table, sizeof(args.table));
+    args.began = pull->began;
     sb_changes_args_encode(&args, &call->args);
 }
 
@@ -183,6 +186,8 @@ static void turn_page(struct edge *edge, struct pull *pull, const struct page *p
     edge->status.pulled += page->changes.count;
     edge->status.taken += page->taken;
     edge_round_brought(edge, pull, page->changes.count, page->taken);
+    if (pull->whole && pull->began == 0)
+        pull->began = page->changes.latest_version;
     pull->position = page->changes.cursor;
     if (page->changes.has_more)
         return;
@@ -242,7 +247,7 @@ void edge_pull_answer_page(struct edge *edge, struct pull *pull, const struct sb
 {
     struct sb_err err = {0};
 
-    if (!answer->success && answer->code == SB_ECURSOR_UNKNOWN && pull->position.version > 0) {
+    if (!answer->success && answer->code == SB_ECURSOR_UNKNOWN && !pull->whole) {
         start_from_zero(edge, pull, now);
     } else if (!answer->success) {
         sb_fail(&err, answer->code, "%s", answer->reason);

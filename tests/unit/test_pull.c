@@ -432,6 +432,30 @@ static void unknown_cursor_pulls_from_the_beginning_and_reads_what_that_does_not
     bench_assert_quiet();
 }
 
+/* Tombstones are gone that were newer than its first page: the cloud is told when the pull began.
+ * One that refuses even so is not asked for the first page again and again. */
+static void pages_of_a_pull_from_the_beginning_say_when_it_began(void **state)
+{
+    struct sent *sent;
+
+    (void)state;
+    begin();
+    sync_projects();
+    sent = next_changes("projects", 0);
+    assert_null(strstr(sent->json.data, "began"));
+    answer(sent, PAGE("projects", CHANGE("p1", 2, "{\"n\":1}"), 2, 9, "true"));
+    sent = next_changes("projects", 2);
+    assert_non_null(strstr(sent->json.data, "\"began\":9"));
+    refuse(sent, SB_ECURSOR_UNKNOWN);
+    bench_assert_quiet();
+    bench_pass(31000);
+    bench_tick();
+    answer(next_changes("projects", 0), PAGE("projects", "", 9, 9, "false"));
+    answer(next_read("p1"), DOCUMENT("p1", 2, "{\"n\":1}"));
+    sync_projects();
+    assert_null(strstr(next_changes("projects", 9)->json.data, "began"));
+}
+
 /* ---- stale documents (V5) ---- */
 
 static void document_that_did_not_fit_into_a_page_is_read(void **state)
@@ -1420,6 +1444,7 @@ int main(void)
         CASE(answer_of_another_boot_is_dropped_and_makes_a_hello_due),
         CASE(welcome_of_another_boot_reads_again_what_was_seen_since),
         CASE(unknown_cursor_pulls_from_the_beginning_and_reads_what_that_does_not_bring),
+        CASE(pages_of_a_pull_from_the_beginning_say_when_it_began),
         CASE(document_that_did_not_fit_into_a_page_is_read),
         CASE(document_that_no_answer_can_hold_is_marked_and_not_asked_for_again),
         CASE(skipped_document_is_read_once_nothing_on_it_is_pending),

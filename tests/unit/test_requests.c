@@ -197,6 +197,16 @@ static void a_cursor_that_is_not_known_is_refused(void **state)
              "{\"table\":\"projects\",\"since\":{\"version\":1,\"tag\":\"%s\"}}", cursor.tag);
     ask(kit, "changes", args);
     refused(SB_ECURSOR_UNKNOWN, "since");
+
+    /* a page of a pull of everything that began behind the last of them misses none */
+    snprintf(args, sizeof(args),
+             "{\"table\":\"projects\",\"since\":{\"version\":1,\"tag\":\"%s\"},\"began\":2}",
+             cursor.tag);
+    ask(kit, "changes", args);
+    succeeded();
+    args[strlen(args) - 2] = '1';
+    ask(kit, "changes", args);
+    refused(SB_ECURSOR_UNKNOWN, "since");
 }
 
 static void a_user_without_versions_has_no_cursor(void **state)
