@@ -394,6 +394,25 @@ static int note_decision(struct request_call *call, const struct conflict *c,
     return 0;
 }
 
+/* Somebody may have edited it while the operator looked at it. */
+static int check_seen(struct request_call *call, const struct conflict *c, const char *seen,
+                      struct sb_err *why)
+{
+    struct document_row row = {.merged = false};
+    int rc;
+
+    if (seen[0] == '\0')
+        return 0;
+    rc = read_in_force(call, c, &row, why);
+    if (rc == 0 && !row.document.exists)
+        rc = sb_fail(why, SB_ESTALE, "seen: nothing is in force any more; look at it again");
+    else if (rc == 0 && strcmp(row.document.tag, seen) != 0)
+        rc = sb_fail(why, SB_ESTALE, "seen: version %llu (%s) is in force now; look at it again",
+                     (unsigned long long)row.document.version, row.document.tag);
+    sb_document_free(&row.document);
+    return rc;
+}
+
 static int decide_conflict(struct request_call *call, const struct conflict *c,
                            const struct sb_resolve_args *args, struct sb_err *err)
 {
@@ -407,7 +426,9 @@ static int decide_conflict(struct request_call *call, const struct conflict *c,
         resolved.already = 1;
         return tell_resolved(call, &resolved);
     }
-    rc = decide(call, c, args, &text, &same, &why);
+    rc = check_seen(call, c, args->seen, &why);
+    if (rc == 0)
+        rc = decide(call, c, args, &text, &same, &why);
     if (rc == 0 && !same)
         rc = write_decision(call, c, sb_buf_span(&text), &resolved, &why);
     sb_buf_free(&text);

@@ -9,7 +9,7 @@
 
 #define TOLD                                                                                       \
     "id, user, doc, device, stream, op_id, code, pointers, hlc, server_version, opened_ms,"        \
-    " resolved_ms, resolution, resolved_by"
+    " resolved_ms, resolution, resolved_by, note"
 /* A document is as long as a thousand entries: a list does not read it. */
 #define WHOLE TOLD ", base, submitted"
 
@@ -50,6 +50,7 @@ static void read_entry(struct query *q, struct sb_buf *pointers, struct conflict
     read_time_ms(q, 11, told->resolved_at);
     sb_choice_parse(query_get_span(q, 12), &told->resolution);
     query_get_str(q, 13, told->resolved_by);
+    query_get_str(q, 14, told->note);
 }
 
 int store_conflict_entries(struct store *store, const char *user, bool open, uint64_t after,
@@ -105,8 +106,8 @@ int store_conflict_entry(struct store *store, uint64_t id, bool *found,
     if (*found) {
         read_entry(q, &pointers, &entry);
         pointers = entry.told.pointers;
-        entry.base = query_get_span(q, 14);
-        entry.submitted = query_get_span(q, 15);
+        entry.base = query_get_span(q, 15);
+        entry.submitted = query_get_span(q, 16);
         each(ctx, &entry);
     }
     sb_buf_free(&pointers);

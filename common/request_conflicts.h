@@ -63,7 +63,8 @@ struct sb_conflict_entry {
     char opened_at[SB_UUID_LEN + 1];
     char resolved_at[SB_UUID_LEN + 1]; /* "" = open */
     enum sb_choice resolution;
-    char resolved_by[SB_NAME_MAX + 1]; /* a device or "_op-…" */
+    char resolved_by[SB_NAME_MAX + 1];   /* a device or "_op-…" */
+    char note[SB_CONFLICT_NOTE_MAX + 1]; /* beside the decision; "" = none, and left out */
 };
 struct sb_conflicts {
     struct sb_conflict_entry *list;
@@ -123,6 +124,9 @@ struct sb_resolve_args {
     enum sb_choice choice;
     struct sb_span data; /* "" = left out; needed for merge by id: an object, or null = delete.
                             Points into the decoded text */
+    char
+        seen[SB_TAG_LEN + 1]; /* tag of the document in force that the decision was made on; another
+                                 one there now is SB_ESTALE. "" = left out: not looked at */
     char note[SB_CONFLICT_NOTE_MAX + 1];
 };
 void sb_resolve_args_free(struct sb_resolve_args *args);

@@ -175,6 +175,8 @@ static void put_entry(struct sb_buf *out, const struct sb_conflict_entry *entry)
     sb_put_text_or_null(out, "resolved_at", entry->resolved_at);
     sb_put_text_or_null(out, "resolution", sb_choice_name(entry->resolution));
     sb_put_text_or_null(out, "resolved_by", entry->resolved_by);
+    if (entry->note[0] != '\0')
+        sb_put_text(out, "note", entry->note);
 }
 
 enum {
@@ -192,6 +194,7 @@ enum {
     E_RESOLVED_AT,
     E_RESOLUTION,
     E_RESOLVED_BY,
+    E_NOTE,
     ENTRY_MEMBERS
 };
 
@@ -227,6 +230,8 @@ static int read_resolution(const struct sb_json_field *f, struct sb_conflict_ent
         rc = read_choice(&f[E_RESOLUTION], &entry->resolution, err);
     if (rc == 0 && sb_field_given(&f[E_RESOLVED_BY]))
         rc = sb_field_name(&f[E_RESOLVED_BY], entry->resolved_by, err);
+    if (rc == 0 && sb_field_given(&f[E_NOTE]))
+        rc = sb_field_text(&f[E_NOTE], entry->note, sizeof(entry->note), err);
     return rc;
 }
 
@@ -247,6 +252,7 @@ static int read_entry(struct sb_span object, struct sb_conflict_entry *entry, st
         [E_RESOLVED_AT] = {.key = "resolved_at"},
         [E_RESOLUTION] = {.key = "resolution"},
         [E_RESOLVED_BY] = {.key = "resolved_by"},
+        [E_NOTE] = {.key = "note"},
     };
     int rc;
 
@@ -603,6 +609,8 @@ static int check_resolve(const struct sb_resolve_args *args, struct sb_err *err)
         return sb_fail(err, SB_EBAD_VALUE, "id, ops: one of them");
     if (args->data.len > 0 && (by_ops || args->choice != SB_CHOICE_MERGE))
         return sb_fail(err, SB_EBAD_VALUE, "data: only with id and the choice merge");
+    if (args->seen[0] != '\0' && by_ops)
+        return sb_fail(err, SB_EBAD_VALUE, "seen: only with id");
     if (args->data.len == 0 && !by_ops && args->choice == SB_CHOICE_MERGE)
         return sb_fail(err, SB_EMISSING_FIELD, "data: missing, the merged document");
     return 0;
@@ -610,8 +618,8 @@ static int check_resolve(const struct sb_resolve_args *args, struct sb_err *err)
 
 static int decode_resolve(struct sb_span object, struct sb_resolve_args *out, struct sb_err *err)
 {
-    struct sb_json_field f[] = {
-        {.key = "id"}, {.key = "ops"}, {.key = "choice"}, {.key = "data"}, {.key = "note"}};
+    struct sb_json_field f[] = {{.key = "id"},   {.key = "ops"},  {.key = "choice"},
+                                {.key = "data"}, {.key = "note"}, {.key = "seen"}};
     int rc = 0;
 
     sb_json_pick(object, f, sizeof(f) / sizeof(f[0]));
@@ -625,6 +633,8 @@ static int decode_resolve(struct sb_span object, struct sb_resolve_args *out, st
         rc = read_data(&f[3], out, err);
     if (rc == 0 && sb_field_given(&f[4]))
         rc = sb_field_text(&f[4], out->note, sizeof(out->note), err);
+    if (rc == 0 && sb_field_given(&f[5]))
+        rc = sb_field_hex16(&f[5], out->seen, err);
     return rc < 0 ? rc : check_resolve(out, err);
 }
 
@@ -650,6 +660,8 @@ void sb_resolve_args_encode(const struct sb_resolve_args *args, struct sb_buf *o
     sb_put_text(out, "choice", sb_choice_name(args->choice));
     if (args->data.len > 0)
         sb_put_raw(out, "data", args->data);
+    if (args->seen[0] != '\0')
+        sb_put_text(out, "seen", args->seen);
     if (args->note[0] != '\0')
         sb_put_text(out, "note", args->note);
     sb_put_close(out, '}');

@@ -29,6 +29,10 @@ const struct sb_cli_option conflicts_resolve_options[] = {
      .kind = SB_CLI_TEXT,
      .value = "FILE",
      .help = "make this JSON the document, - reads it; null deletes the document"},
+    {.name = "seen",
+     .kind = SB_CLI_TEXT,
+     .value = "TAG",
+     .help = "only where this document is still in force, as `show` names it; else exit 1"},
     {.name = "note", .kind = SB_CLI_TEXT, .value = "TEXT", .help = "kept beside the decision"},
     {0}};
 
@@ -44,7 +48,7 @@ const char conflicts_help[] =
     "  cloud_ingest conflicts show 7\n"
     "  cloud_ingest conflicts resolve 7 --keep-local\n"
     "  cloud_ingest conflicts show 7 --json | jq .submitted.data >mine.json\n"
-    "  cloud_ingest conflicts resolve 7 --merge mine.json --note 'asked the user'\n";
+    "  cloud_ingest conflicts resolve 7 --merge mine.json --seen 0f1e2d3c4b5a6978\n";
 
 static int read_id(struct sb_cli *cli, uint64_t *id)
 {
@@ -82,6 +86,7 @@ static void put_entry(struct sb_buf *out, const struct sb_conflict_entry *e)
     sb_put_text_or_null(out, "resolved_at", e->resolved_at);
     sb_put_text_or_null(out, "resolution", sb_choice_name(e->resolution));
     sb_put_text_or_null(out, "resolved_by", e->resolved_by);
+    sb_put_text_or_null(out, "note", e->note);
     sb_put_close(out, '}');
 }
 
@@ -286,14 +291,16 @@ static void print_head(const struct sb_conflict_view *view)
     if (e->resolved_at[0] != '\0')
         printf("%-10s %s by %s at %s\n", "resolved", sb_choice_name(e->resolution), e->resolved_by,
                e->resolved_at);
+    if (e->note[0] != '\0')
+        print_line("note", e->note);
     if (view->submitted.deleted)
         printf("%-10s a deletion\n", "submitted");
-    if (!view->server.exists || view->server.deleted)
+    if (!view->server.exists)
         printf("%-10s nothing\n", "in force");
     else
-        printf("%-10s version %llu by %s at %s\n", "in force",
+        printf("%-10s version %llu by %s at %s, tag %s%s\n", "in force",
                (unsigned long long)view->server.version, view->server.device,
-               view->server.updated_at);
+               view->server.updated_at, view->server.tag, view->server.deleted ? ": deleted" : "");
     printf("\n");
 }
 
@@ -406,7 +413,7 @@ static int read_merged(const char *name, struct sb_buf *text, struct sb_span *da
 
 static int read_choice(struct sb_cli *cli, struct sb_resolve_args *args)
 {
-    const char *note = sb_cli_text(cli, "note");
+    const char *note = sb_cli_text(cli, "note"), *seen = sb_cli_text(cli, "seen");
     int given = sb_cli_given(cli, "keep-local") + sb_cli_given(cli, "use-server") +
                 sb_cli_given(cli, "merge");
 
@@ -417,6 +424,10 @@ static int read_choice(struct sb_cli *cli, struct sb_resolve_args *args)
         args->choice = SB_CHOICE_LOCAL;
     else if (sb_cli_given(cli, "use-server"))
         args->choice = SB_CHOICE_SERVER;
+    if (seen != NULL && !sb_hex16_valid(sb_span_of(seen)))
+        return sb_cli_usage(cli, "--seen '%.40s': a tag as `conflicts show` names it", seen);
+    if (seen != NULL)
+        memcpy(args->seen, seen, strlen(seen) + 1);
     if (note == NULL)
         return 0;
     if (strlen(note) > SB_CONFLICT_NOTE_MAX || !sb_utf8_valid(sb_span_of(note), NULL))

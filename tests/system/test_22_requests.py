@@ -393,15 +393,21 @@ def test_the_command_line_shows_and_decides_with_and_without_the_daemon(stack, u
 
     merged = tmp_path / "merged.json"
     merged.write_text(' {"theme": "teal", "volume": 7}\n')
-    told = shown("conflicts", "resolve", number, "--merge", merged, "--note", "asked")
+    tag = one["server"]["tag"]
+    assert f"tag {tag}" in text
+    refused = cli("conflicts", "resolve", number, "--merge", merged, "--seen", "0" * 16, check=False)
+    assert refused.returncode == 1 and "stale" in refused.stderr and tag in refused.stderr
+    told = shown("conflicts", "resolve", number, "--merge", merged, "--seen", tag, "--note", "asked")
     assert (told["result"], told["version"], told["resolution"]) == ("resolved", 3, "merge")
     assert cli("settings", "--user", user).stdout == '{"theme": "teal", "volume": 7}\n'
     again = shown("conflicts", "resolve", number, "--use-server")
     assert (again["result"], again["version"]) == ("already", None)
     assert [c["op_id"] for c in shown("conflicts", "list", "--user", user)["conflicts"]] == ["won"]
-    by = {c["op_id"]: c["resolved_by"] for c in
+    by = {c["op_id"]: (c["resolved_by"], c["note"]) for c in
           shown("conflicts", "list", "--user", user, "--all")["conflicts"]}
-    assert by == {"won": None, "lost": ME}
+    assert by == {"won": (None, None), "lost": (ME, "asked")}
+    assert any(line.split() == ["note", "asked"]
+               for line in cli("conflicts", "show", number).stdout.splitlines())
 
     history = shown("settings", "--user", user, "--history")["versions"]
     assert [(v["version"], v["device"]) for v in history] == [(3, ME), (2, "b"), (1, "a")]

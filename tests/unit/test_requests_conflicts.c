@@ -254,6 +254,38 @@ static void an_operator_leaves_the_server_or_writes_another_text(void **state)
     sb_document_free(&doc);
 }
 
+static void a_decision_on_a_document_that_was_changed_since_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_resolved resolved;
+    struct sb_document doc;
+    char args[256], seen[SB_TAG_LEN + 1];
+
+    make_conflict(kit);
+    doc = settings_in_force(kit);
+    memcpy(seen, doc.tag, sizeof(seen));
+    sb_document_free(&doc);
+    ack_is(put_settings(kit, "s5", "{\"op_id\":\"s2\"}", "{\"a\":5,\"b\":2,\"c\":0}"),
+           SB_RESULT_STORED);
+    for (int i = 0; i < 3; i++) {
+        static const char *const choices[] = {"\"server\"", "\"local\"", "\"merge\",\"data\":{}"};
+
+        snprintf(args, sizeof(args), "{\"id\":1,\"choice\":%s,\"seen\":\"%s\"}", choices[i], seen);
+        ask_operator(kit, new_id(), "conflicts.resolve", args);
+        refused(SB_ESTALE, "version 3");
+    }
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM conflicts WHERE resolved_ms IS NULL"), 1);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM versions"), 3);
+    doc = settings_in_force(kit);
+    snprintf(args, sizeof(args),
+             "{\"id\":1,\"choice\":\"merge\",\"data\":{\"a\":6},\"seen\":\"%s\",\"note\":\"why\"}",
+             doc.tag);
+    sb_document_free(&doc);
+    ask_operator(kit, new_id(), "conflicts.resolve", args);
+    resolved = resolved_of();
+    assert_int_equal(resolved.version, 4);
+}
+
 static void an_operator_may_delete(void **state)
 {
     struct kit *kit = *state;
@@ -565,6 +597,7 @@ int main(void)
         TEST(lists_of_conflicts_have_pages),
         TEST(an_operator_keeps_the_losing_edit),
         TEST(an_operator_leaves_the_server_or_writes_another_text),
+        TEST(a_decision_on_a_document_that_was_changed_since_is_refused),
         TEST(an_operator_may_delete),
         TEST(what_cannot_be_decided_here_is_refused_and_stays_open),
         TEST(a_decision_that_no_device_could_read_is_refused),
