@@ -64,7 +64,6 @@ static const struct rule_case versions[] = {
     {"tag", 600, {"v-restore", "v-enc_restore", "v-reader"}},
     {"base_own", 200, {"v-one_doc", "v-plain"}},
     {"chain_break", 1500, {"v-plain", "v-delete", "v-restore"}},
-    {"absent_new", 800, {"v-restore", "v-restore_del", "v-tombs"}},
     {"send_text", 1000, {"v-order_enc", "v-order_lat_enc"}},
     {"reread", 200, {"v-plain"}},
     {"rewind", 600, {"v-restore", "v-reader"}},
