@@ -62,6 +62,10 @@ static const struct rule_case delivery[] = {
 
 static const struct rule_case versions[] = {
     {"tag", 600, {"v-restore", "v-enc_restore", "v-reader"}},
+    {"merge_last", 600, {"v-late1", "v-restore1"}},
+    {"pull_pending", 100, {"v-one"}},
+    {"pull_resent", 400, {"v-restore1"}},
+    {"hlc_follows", 1500, {"v-order_latest", "v-order_lat_enc"}},
     {"base_own", 200, {"v-one_doc", "v-plain"}},
     {"chain_break", 1500, {"v-plain", "v-delete", "v-restore"}},
     {"send_text", 1000, {"v-order_enc", "v-order_lat_enc"}},
