@@ -75,7 +75,7 @@ static bool is_telling(const struct edge *edge)
     return false;
 }
 
-/* All were asked about, and some were refused for now: later, and ever later. */
+/* All were asked about, and some were refused: again later, and ever later. */
 static void tell_later(struct edge *edge, struct sb_now now)
 {
     int64_t least = edge->config.pacer.retry_min_ms, most = edge->config.pacer.retry_max_ms;

@@ -68,11 +68,11 @@ function(sb_sim_test name)
   sb_test_properties(sim.${name} sim ${arg_TIMEOUT})
 endfunction()
 
-# sb_system_test(name [TIMEOUT s] [SERIAL])
+# sb_system_test(name [TIMEOUT s] [COST s] [SERIAL])
 #   registers system.<name> for system/test_<name>.py; a file of which every case was skipped
-#   counts as skipped
+#   counts as skipped. COST: what takes longest begins first
 function(sb_system_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT;COST" "")
   add_test(NAME system.${name}
     COMMAND /usr/bin/python3 -m pytest -q -rs --tb=short --color=no -p no:cacheprovider
       "--junitxml=${CMAKE_BINARY_DIR}/pytest/${name}.xml" "test_${name}.py"
@@ -85,6 +85,9 @@ function(sb_system_test name)
     "SB_EDGE_AGENT=${CMAKE_BINARY_DIR}/bin/edge_agent"
     "SB_CLOUD_INGEST=${CMAKE_BINARY_DIR}/bin/cloud_ingest")
   set_tests_properties(system.${name} PROPERTIES SKIP_REGULAR_EXPRESSION "\n[0-9]+ skipped in ")
+  if(arg_COST)
+    set_tests_properties(system.${name} PROPERTIES COST ${arg_COST})
+  endif()
   if(arg_SERIAL)
     set_tests_properties(system.${name} PROPERTIES RUN_SERIAL ON)
   endif()

@@ -152,6 +152,20 @@ check_shell() {
     shellcheck -x -P SCRIPTDIR -f gcc "${scripts[@]}" | report shellcheck
 }
 
+# A test that nobody registered is never run.
+check_registered() {
+  local file name kind
+  for file in "${all[@]}"; do
+    case $file in
+      tests/unit/test_*.c) kind=unit name=${file#tests/unit/test_} ;;
+      tests/fuzz/fuzz_*.c) kind=fuzz name=${file#tests/fuzz/fuzz_} ;;
+      tests/system/test_*.py) kind=system name=${file#tests/system/test_} ;;
+      *) continue ;;
+    esac
+    grep -qE "^sb_${kind}_test\\(${name%.*}( |\\)|\$)" tests/CMakeLists.txt || echo "$file"
+  done | report 'not registered in tests/CMakeLists.txt'
+}
+
 check_python() {
   need pyflakes3 || return
   [ ${#python[@]} -eq 0 ] || pyflakes3 "${python[@]}" 2>&1 | report pyflakes
@@ -168,6 +182,7 @@ check_words
 check_blanks
 check_shell
 check_python
+check_registered
 
 echo "check-source: ${#all[@]} files, $found findings"
 [ "$found" -eq 0 ]
