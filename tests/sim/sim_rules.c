@@ -65,6 +65,7 @@ static const struct rule_case versions[] = {
     {"merge_last", 600, {"v-late1", "v-restore1"}},
     {"pull_pending", 100, {"v-one"}},
     {"pull_resent", 400, {"v-restore1"}},
+    {"pull_known", 1500, {"v-one", "v-late1"}},
     {"hlc_follows", 1500, {"v-order_latest", "v-order_lat_enc"}},
     {"base_own", 200, {"v-one_doc", "v-plain"}},
     {"chain_break", 1500, {"v-plain", "v-delete", "v-restore"}},
