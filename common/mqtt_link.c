@@ -313,20 +313,30 @@ static void on_published(void *context, MQTTAsync_successData5 *response)
         publish_refused(context, reason);
 }
 
+static void connection_lost(struct sb_mqtt_link *mqtt)
+{
+    struct sb_err err;
+
+    sb_fail(&err, SB_ECLOSED, "%s: the connection was lost", mqtt->setup.where);
+    end(mqtt, &err);
+}
+
 static void on_publish_failed(void *context, MQTTAsync_failureData5 *response)
 {
-    publish_refused(context,
-                    response->reasonCode != 0 ? (int)response->reasonCode : response->code);
+    struct slot *slot = context;
+
+    /* It could not be written: nobody refused it, and the library tells the loss only later. */
+    if (response->reasonCode == 0 && response->code == MQTTASYNC_FAILURE)
+        connection_lost(slot->mqtt);
+    else
+        publish_refused(slot,
+                        response->reasonCode != 0 ? (int)response->reasonCode : response->code);
 }
 
 static void on_connection_lost(void *context, char *reason)
 {
-    struct sb_mqtt_link *mqtt = context;
-    struct sb_err err;
-
     (void)reason; /* always NULL */
-    sb_fail(&err, SB_ECLOSED, "%s: the connection was lost", mqtt->setup.where);
-    end(mqtt, &err);
+    connection_lost(context);
 }
 
 static void on_broker_disconnects(void *context, MQTTProperties *properties,

@@ -510,8 +510,10 @@ int outbox_kept_purge(struct outbox *ob, int limit, int *dropped, struct sb_err 
 
     SB_CHECK(ob->in_transaction);
     *dropped = 0;
-    if (ob->max_bytes == 0 || (rc = outbox_file_bytes(ob, &counts, err)) < 0)
-        return ob->max_bytes == 0 ? 0 : rc;
+    if (ob->max_bytes == 0)
+        return 0;
+    if ((rc = outbox_file_bytes(ob, &counts, err)) < 0)
+        return rc;
     if (counts.used_bytes < ob->max_bytes - ob->max_bytes / 10)
         return 0;
     if ((stmt = outbox_stmt(ob, Q_KEPT_PURGE, err)) == NULL)
