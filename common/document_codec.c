@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "json_text.h"
 #include "request.h"
+#include "stamps.h"
 
 static void add_key(struct sb_buf *out, const char *key)
 {

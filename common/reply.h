@@ -39,9 +39,9 @@ struct sb_document {
     char updated_at[SB_UUID_LEN + 1]; /* RFC 3339 */
     struct sb_buf data;   /* JSON text, an object, or a string: the token of an encrypted one */
     struct sb_buf stamps; /* {"<pointer>":["<hlc16>","<device>"],…}: where the policy is latest and
-                             the document is plain; else empty. At most SB_STAMPS_MAX places */
+                             the document is plain; else empty. At most SB_STAMPS_MAX places
+                             (stamps.h) */
 };
-#define SB_STAMPS_MAX 4096
 /* Frees data and stamps; zeroed afterwards. */
 void sb_document_free(struct sb_document *doc);
 
