@@ -59,6 +59,13 @@ void doc_put_settings(const char *op_id, const char *data)
     doc_put("settings", "", op_id, data);
 }
 
+void doc_set_switch(enum sb_up_class class, bool on)
+{
+    kit_begin();
+    assert_int_equal(outbox_switch_set(kit_ob, "user-1", class, on, &kit_err), 0);
+    kit_commit();
+}
+
 /* ---- answers ---- */
 
 static void settle(const char *stream, uint64_t seq, bool refused)
@@ -165,6 +172,17 @@ void doc_assert_base(const char *table, const char *id, const char *last_op, con
     assert_string_equal(doc.last_op, last_op);
     assert_string_equal(doc.base_tag, tag);
     outbox_document_fini(&doc);
+}
+
+bool doc_is_stale(const char *table, const char *id)
+{
+    struct outbox_document doc;
+    bool stale;
+
+    doc_get(table, id, &doc);
+    stale = doc.stale;
+    outbox_document_fini(&doc);
+    return stale;
 }
 
 static int copy_body(void *ctx, const struct outbox_row *row)

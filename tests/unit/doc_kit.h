@@ -38,6 +38,9 @@ int doc_try_put(const char *table, const char *id, const char *op_id, const char
 void doc_put(const char *table, const char *id, const char *op_id, const char *data);
 void doc_put_settings(const char *op_id, const char *data);
 
+/* Turns a class of user-1 on or off. */
+void doc_set_switch(enum sb_up_class class, bool on);
+
 /* Number seq of a stream is answered: conflict with the cloud's document, or applied. */
 void doc_conflict(const char *stream, uint64_t seq, enum sb_policy policy, const char *server);
 void doc_acked(const char *stream, uint64_t seq, uint64_t version);
@@ -50,6 +53,7 @@ enum documents_taken doc_take(const char *table, const char *id, const char *doc
 void doc_assert(const char *table, const char *id, const char *text);
 void doc_assert_base(const char *table, const char *id, const char *last_op, const char *tag);
 void doc_get(const char *table, const char *id, struct outbox_document *doc);
+bool doc_is_stale(const char *table, const char *id); /* to be read again */
 
 /* The body of the operation at seq. Freed by the caller. */
 void doc_operation(const char *stream, uint64_t seq, struct sb_buf *body);
