@@ -300,6 +300,12 @@ void bench_answer(const struct sent *batch, void (*edit)(struct sb_reply *reply)
     send_reply(&reply);
 }
 
+void bench_reject_two(struct sb_reply *reply)
+{
+    sb_reply_reject(reply, reply->first_seq + 1, SB_EBAD_VALUE, "too high");
+    reply->accepted--;
+}
+
 void bench_refuse(const struct sent *batch, enum sb_code code, uint64_t retry_after_ms)
 {
     struct sb_reply reply;

@@ -65,6 +65,7 @@ void bench_welcome(const char *nonce, const char *boot, uint64_t commit, bool re
 void bench_send(const char *class, const struct sb_buf *json, bool retained);
 /* Everything stored (or the outcome that edit() makes of it). */
 void bench_answer(const struct sent *batch, void (*edit)(struct sb_reply *reply));
+void bench_reject_two(struct sb_reply *reply); /* edit(): the second number is rejected */
 void bench_refuse(const struct sent *batch, enum sb_code code, uint64_t retry_after_ms);
 void bench_refuse_hello(const char *nonce, enum sb_code code);
 
