@@ -412,6 +412,20 @@ static int read_scope(struct sb_span object, char user[SB_NAME_MAX + 1],
     return rc;
 }
 
+/* A table that the cloud does not have is a slip of the pen: nothing would be pulled, and all well.
+ */
+static int check_table(const struct agent *agent, const char *table, struct sb_err *err)
+{
+    bool known = false, declared = false;
+    int rc = 0;
+
+    if (table[0] != '\0' && strcmp(table, SB_TABLE_SETTINGS) != 0)
+        rc = outbox_table_declared(agent->ob, table, &known, &declared, err);
+    if (rc == 0 && known && !declared)
+        rc = sb_fail(err, SB_EUNKNOWN_TABLE, "the cloud has no table '%s'", table);
+    return rc;
+}
+
 static const char *or_all(const char *name)
 {
     return name[0] != '\0' ? name : NULL;
@@ -445,7 +459,7 @@ void agent_sync_call(struct agent *agent, const struct sb_control_call *call, st
     struct sb_span detach;
     struct sb_err err;
 
-    if (read_scope(object, user, table, &err) != 0) {
+    if (read_scope(object, user, table, &err) != 0 || check_table(agent, table, &err) != 0) {
         agent_answer_error(agent, call->client, &err);
         return;
     }

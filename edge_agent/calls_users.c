@@ -95,6 +95,7 @@ static int add_user(const struct calls *c, const char *user, struct sb_buf *out,
     sb_put_bool(out, "added", f.added);
     sb_put_time_us(out, "added_at", f.added_us);
     sb_put_time_us(out, "synced_at", f.synced_us);
+    sb_put_time_us(out, "last_sync", f.last_sync_us);
     sb_put_u64(out, "pending_count", f.pending);
     sb_put_u64(out, "conflicts", f.conflicts);
     sb_put_u64(out, "unsent", f.unsent);

@@ -81,6 +81,7 @@ struct pull {
     uint64_t entries_after;      /* ... and entries of the answer */
     uint32_t joined, joining;    /* rounds that wait for this pull, or for the next one */
     uint32_t failed;             /* rounds for which it failed */
+    enum sb_code code;           /* of the last failure, SB_OK after a good end */
     int64_t not_before_ms;       /* after a failure */
     int64_t delay_ms;
 };

@@ -20,6 +20,7 @@
 void edge_pull_end(struct edge *edge, struct pull *pull, struct sb_now now)
 {
     pull->phase = PULL_IDLE;
+    pull->code = SB_OK;
     pull->delay_ms = 0;
     if (pull->blocked > MANY_BLOCKED)
         pull->not_before_ms = now.mono_ms + EDGE_POLL_MS;
@@ -32,9 +33,13 @@ void edge_pull_fail(struct edge *edge, struct pull *pull, const struct sb_err *e
 {
     int64_t least = edge->config.pacer.retry_min_ms, most = edge->config.pacer.retry_max_ms;
 
+    struct sb_err whose;
+
+    sb_fail(&whose, err->code, "user %s: %s", pull->user, err->msg);
     if (pull->delay_ms == 0)
         log_warn("user=%s table=%s cannot be read from the cloud: code=%s %s", pull->user,
                  pull->table, sb_code_name(err->code), err->msg);
+    pull->code = err->code;
     edge_pull_drop_calls(edge, pull);
     pull->wanted = pull->wanted || pull->here;
     pull->reads_wanted = true;
@@ -42,7 +47,7 @@ void edge_pull_fail(struct edge *edge, struct pull *pull, const struct sb_err *e
     pull->delay_ms = pull->delay_ms == 0 ? least : pull->delay_ms * 2;
     pull->delay_ms = pull->delay_ms > most ? most : pull->delay_ms;
     pull->not_before_ms = now.mono_ms + pull->delay_ms;
-    edge_round_pulled(edge, pull, err);
+    edge_round_pulled(edge, pull, &whose);
 }
 
 static void begin(struct edge *edge, struct pull *pull, struct sb_now now)
@@ -111,6 +116,35 @@ static void ask_next(struct edge *edge, struct pull *pull, struct sb_now now)
 static bool idle(const struct pull *pull)
 {
     return pull->phase == PULL_IDLE && !pull->wanted && !pull->reads_wanted;
+}
+
+static void tell_why(const struct edge *edge, const struct pull *pull, struct sb_err *err)
+{
+    if (pull->code == SB_EFORBIDDEN)
+        sb_fail(err, pull->code,
+                "user %s is not bound to this device in the cloud: cloud_ingest "
+                "device grant %s %s",
+                pull->user, edge->device, pull->user);
+    else
+        sb_fail(err, pull->code, "user %s: %s cannot be read from the cloud", pull->user,
+                pull->table[0] != '\0' ? pull->table : "conflicts");
+}
+
+bool edge_pulling(const struct edge *edge, const char *user, struct sb_err *err)
+{
+    bool busy = false;
+
+    *err = (struct sb_err){.code = SB_OK};
+    for (size_t i = 0; i < edge->pull_count; i++) {
+        const struct pull *pull = &edge->pulls[i];
+
+        if (!pull->here || (user != NULL && strcmp(pull->user, user) != 0))
+            continue;
+        busy = busy || !idle(pull);
+        if (pull->code != SB_OK && err->code == SB_OK)
+            tell_why(edge, pull, err);
+    }
+    return busy;
 }
 
 void edge_pull_step(struct edge *edge, struct sb_now now)

@@ -117,6 +117,8 @@ static void add_last_error(struct sb_buf *out, const struct sb_err *error)
 static void add_live(struct sb_buf *out, const struct edge *edge, const struct edge_status *live,
                      uint64_t stale, struct sb_now now)
 {
+    struct sb_err why;
+
     add_bool(out, "connected", live->connected);
     add_bool(out, "welcomed", live->welcomed);
     add_bool(out, "ingest_online", live->ingest_online);
@@ -141,7 +143,11 @@ static void add_live(struct sb_buf *out, const struct edge *edge, const struct e
     add_number(out, "stale", stale);
     add_time(out, "last_pull", live->last_pull_us);
     add_parked(out, edge_lanes(edge), now);
-    add_last_error(out, &live->last_error);
+    if (live->last_error.code == SB_OK)
+        (void)edge_pulling(edge, NULL, &why);
+    else
+        why = live->last_error;
+    add_last_error(out, &why);
 }
 
 /* The indicator: what a person has to decide goes before what time will mend. */
@@ -187,37 +193,56 @@ static int add_documents(struct sb_buf *out, struct outbox *ob, struct sb_err *e
     return 0;
 }
 
+/* What was pulled is a sync as well as what was settled. */
+static int take_last_sync(void *ctx, const char *user, const char *table,
+                          const struct outbox_sync *sync)
+{
+    int64_t *last = ctx;
+
+    (void)user;
+    (void)table;
+    if (sync->last_upload_us > *last)
+        *last = sync->last_upload_us;
+    if (sync->last_download_us > *last)
+        *last = sync->last_download_us;
+    return 0;
+}
+
 static int print_user(struct outbox *ob, const char *device, const char *user,
                       const struct edge *live, struct sb_buf *out, struct sb_err *err)
 {
     struct edge_status figures = {0};
+    struct sb_err why = {.code = SB_OK};
     struct user_figures f;
+    bool pulling = false;
     int rc = user_figures_read(ob, user, &f, err);
 
     if (rc == 0 && !f.known)
         rc = sb_fail(err, SB_ENOT_FOUND, "%s is no user of this device", user);
     if (rc != 0)
         return rc;
-    if (live != NULL)
+    if (live != NULL) {
         edge_status(live, &figures);
+        pulling = edge_pulling(live, user, &why);
+    }
     sb_buf_add_str(out, "{\"device\":");
     sb_buf_add_json(out, sb_span_of(device));
     add_text(out, "user_id", user);
     add_bool(out, "added", f.added);
     add_bool(out, "running", live != NULL);
-    add_text(out, "sync_status",
-             word(f.conflicts, f.pending, figures.welcomed, f.added && figures.pulling));
+    add_text(out, "sync_status", word(f.conflicts, f.pending, figures.welcomed, pulling));
     add_bool(out, "is_online", figures.welcomed);
     add_number(out, "pending_count", f.pending);
     add_number(out, "conflicts", f.conflicts);
     add_number(out, "unsent", f.unsent);
-    add_time(out, "last_sync", f.synced_us);
+    add_time(out, "last_sync", f.last_sync_us);
     add_time(out, "last_upload", f.last_upload_us);
     add_time(out, "last_download", f.last_download_us);
     add_number(out, "last_server_version", f.last_server_version);
     if ((rc = user_figures_switches(ob, user, out, err)) == 0 &&
         (rc = user_figures_tables(ob, user, out, err)) == 0)
         rc = user_figures_trouble(ob, user, out, err);
+    add_last_error(out, &why);
     sb_buf_add_char(out, '}');
     return rc;
 }
@@ -238,6 +263,7 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
         (rc = outbox_streams(ob, add_stream, &by, err)) < 0 ||
         (rc = outbox_epochs(ob, take_epoch, &by, err)) < 0 ||
         (rc = outbox_last_settled(ob, &last_sync, err)) < 0 ||
+        (rc = outbox_sync_list(ob, NULL, take_last_sync, &last_sync, err)) < 0 ||
         (rc = outbox_documents_stale_count(ob, &stale, err)) < 0)
         return rc;
     if (live != NULL)

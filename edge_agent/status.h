@@ -14,7 +14,8 @@
  * conflict}, last_error. For one user (user not NULL): device, user_id, added, running,
  * sync_status, is_online, pending_count, failed_count (of the device), conflicts, unsent (documents
  * with edits that a switch holds back), last_sync, last_upload, last_download, last_server_version,
- * auto_sync, sync, tables, trouble. SB_ENOT_FOUND where nobody knows that user here. */
+ * auto_sync, sync, tables, trouble, last_error (why reading from the cloud failed). SB_ENOT_FOUND
+ * where nobody knows that user here. */
 int status_print(struct outbox *ob, const char *device, const char *user, const struct edge *live,
                  struct sb_now now, struct sb_buf *out, struct sb_err *err);
 

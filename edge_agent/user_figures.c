@@ -90,6 +90,11 @@ int user_figures_read(struct outbox *ob, const char *user, struct user_figures *
         (rc = outbox_documents_trouble(ob, user, count_document, &out->trouble, err)) < 0 ||
         (rc = outbox_sync_list(ob, user, take_sync, &r, err)) < 0)
         return rc;
+    out->last_sync_us = out->synced_us;
+    if (out->last_upload_us > out->last_sync_us)
+        out->last_sync_us = out->last_upload_us;
+    if (out->last_download_us > out->last_sync_us)
+        out->last_sync_us = out->last_download_us;
     if (!out->known)
         rc = outbox_documents(ob, user, NULL, NULL, one_is_enough, &out->known, err);
     return rc < 0 ? rc : 0;

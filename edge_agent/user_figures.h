@@ -14,6 +14,7 @@ struct user_figures {
     uint64_t unsent;    /* documents with edits that only a switch holds back */
     uint64_t trouble;   /* documents of the cloud that could not be opened */
     int64_t last_upload_us, last_download_us; /* over all tables; 0 = never */
+    int64_t last_sync_us; /* the newest of these and of the end of a full sync; 0 = never */
     uint64_t last_server_version;
 };
 int user_figures_read(struct outbox *ob, const char *user, struct user_figures *out,

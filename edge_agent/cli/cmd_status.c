@@ -99,10 +99,22 @@ static void pending_line(struct sb_buf *out, struct sb_span status, struct sb_no
     sb_buf_add_char(out, '\n');
 }
 
+static void error_line(struct sb_buf *out, struct sb_span status)
+{
+    struct sb_span error = agent_cli_get(status, "last_error");
+
+    if (error.len == 0 || sb_json_type_of(error) != SB_JSON_OBJECT)
+        return;
+    label(out, "last error");
+    agent_cli_add_value(out, agent_cli_get(error, "message"));
+    sb_buf_add_str(out, " [");
+    agent_cli_add_value(out, agent_cli_get(error, "code"));
+    sb_buf_add_str(out, "]\n");
+}
+
 static void trouble_lines(struct sb_buf *out, struct sb_span status)
 {
-    struct sb_span parked = agent_cli_get(status, "parked"),
-                   error = agent_cli_get(status, "last_error"), one;
+    struct sb_span parked = agent_cli_get(status, "parked"), one;
     struct sb_json_iter iter;
 
     sb_json_iter_init(&iter, parked);
@@ -115,13 +127,7 @@ static void trouble_lines(struct sb_buf *out, struct sb_span status)
         agent_cli_add_value(out, agent_cli_get(one, "code"));
         sb_buf_add_str(out, "]\n");
     }
-    if (error.len > 0 && sb_json_type_of(error) == SB_JSON_OBJECT) {
-        label(out, "last error");
-        agent_cli_add_value(out, agent_cli_get(error, "message"));
-        sb_buf_add_str(out, " [");
-        agent_cli_add_value(out, agent_cli_get(error, "code"));
-        sb_buf_add_str(out, "]\n");
-    }
+    error_line(out, status);
 }
 
 /* More than nothing, or not shown. */
@@ -146,7 +152,7 @@ static void print_people(struct sb_span status, struct sb_buf *out)
     pending_line(out, status, sb_clock_now());
     line(out, status, "failed", "failed_count");
     line(out, status, "conflicts", "conflicts");
-    line_if_any(out, status, "kept here", "unsent", "documents that a switch holds back");
+    line_if_any(out, status, "kept here", "unsent", "documents made while a switch was off");
     line_if_any(out, status, "trouble", "trouble", "documents of the cloud cannot be opened");
     line(out, status, "last sync", "last_sync");
     if (running) {
@@ -168,7 +174,7 @@ static void print_user(struct sb_span status, struct sb_buf *out)
     line(out, status, "status", "sync_status");
     line(out, status, "pending", "pending_count");
     line(out, status, "conflicts", "conflicts");
-    line_if_any(out, status, "kept here", "unsent", "documents that a switch holds back");
+    line_if_any(out, status, "kept here", "unsent", "documents made while a switch was off");
     line(out, status, "last sync", "last_sync");
     line(out, status, "version", "last_server_version");
     sb_json_iter_init(&iter, trouble);
@@ -181,6 +187,7 @@ static void print_user(struct sb_span status, struct sb_buf *out)
         agent_cli_add_value(out, agent_cli_get(one, "code"));
         sb_buf_add_str(out, "]\n");
     }
+    error_line(out, status);
 }
 
 /* From the daemon, or else from the file. */

@@ -207,7 +207,7 @@ static void print_users(struct sb_cli *cli, struct sb_span users)
         agent_cli_cell(table, user, "unsent");
         switches_cell(table, user, "sync");
         switches_cell(table, user, "auto_sync");
-        agent_cli_cell(table, user, "synced_at");
+        agent_cli_cell(table, user, "last_sync");
     }
     if (sb_table_rows(table) > 0)
         sb_table_print(table, sb_cli_colour(cli), stdout);

@@ -296,6 +296,8 @@ def test_sync_tells_what_it_did(pair, user, stack):
     assert "remaining" in two.cli("sync", "--table", "settings").stdout
     assert two.cli("sync", "--user", "nobody", check=False).returncode == 5
     assert two.cli("sync", "--user", "a/b", check=False).returncode == 1
+    slip = two.cli("sync", "--table", "project", check=False)
+    assert slip.returncode == 1 and "no table 'project' [unknown_table]" in slip.stderr
     two.stop()
     assert two.cli("sync", check=False).returncode == 3
 
@@ -323,6 +325,40 @@ def test_sync_of_a_user_without_a_binding_says_so(stack, user):
 
 
 # ---- the indicator ----
+
+def test_the_indicator_tells_whose_binding_is_missing(pair, user, stack):
+    """A user that is only read for has no stream that could be parked; the others are as they are."""
+    one, _ = pair
+    other = f"{user}-unbound"
+    for name in (user, other):
+        one.cli("user", "add", name)
+    why = wait_until(lambda: one.json("status", "--user", other)["last_error"], 10, "the reason")
+    assert why["code"] == "forbidden" and f"device grant {one.device} {other}" in why["message"]
+    assert one.json("status", "--user", other)["sync_status"] == "syncing"
+    wait_until(lambda: one.json("status", "--user", user)["sync_status"] == "synced", 10, "synced")
+    assert one.json("status", "--user", user)["last_error"] is None
+    for words in (["status"], ["status", "--user", other]):
+        assert "device grant" in one.cli(*words).stdout
+    result = one.cli("sync", "--timeout", "5s", check=False)
+    assert result.returncode == 4 and f"user {other}: " in result.stderr
+    stack.ingest.cli("device", "grant", one.device, other)
+    assert one.json("sync")["success"]
+    assert one.json("status", "--user", other)["last_error"] is None
+    assert one.status()["last_error"] is None and one.status()["sync_status"] == "synced"
+
+
+def test_what_was_read_is_a_sync_too(pair, user):
+    one, two = pair
+    for edge in pair:
+        edge.cli("user", "add", user)
+    wait_until(lambda: entry(two, user)["synced_at"], 10, "the first sync")
+    first = entry(two, user)["last_sync"]
+    put(one, user, {"v": 1})
+    wait_settings(two, user, {"v": 1})
+    status = two.json("status", "--user", user)
+    assert first < status["last_sync"] == status["last_download"] == entry(two, user)["last_sync"]
+    assert two.status()["last_sync"] == status["last_sync"]
+
 
 def test_the_indicator_of_one_user(pair, user):
     one, two = pair
