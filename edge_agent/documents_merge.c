@@ -109,10 +109,9 @@ static int read_texts(void *ctx, const struct outbox_conflict *conflict)
     rc = document_open_data(reading->docs, &clear, f[f[0].value.len > 0 ? 0 : 1].value, &inside,
                             &sealed, &content, reading->err);
     reading->closed = rc < 0;
-    if (rc == 0) {
+    sb_buf_add_span(&reading->texts->before, conflict->before);
+    if (rc == 0)
         sb_buf_add_span(&reading->texts->submitted, content);
-        sb_buf_add_span(&reading->texts->before, conflict->before);
-    }
     documents_inside_fini(&inside);
     return 1; /* this one alone */
 }
@@ -136,6 +135,7 @@ static int load_texts(const struct documents *docs, const struct document_name *
 struct mending {
     const struct documents *docs;
     const struct document_name *name;
+    const struct outbox_document *here;
     const struct document_opened *opened;
     struct waiting waiting;
     struct sb_stamps server_stamps;
@@ -163,12 +163,30 @@ static void set_text(struct sb_buf *buf, struct sb_span text)
     sb_buf_add_span(buf, text);
 }
 
-static int load_op(struct mending *m, size_t i, struct op_texts *texts, struct sb_err *err)
+static bool needs_key(int rc)
+{
+    return rc == -(int)SB_ENO_KEY || rc == -(int)SB_EWRONG_KEY;
+}
+
+/* What the newest own operation submitted is the document here, in clear: who replaced a wrong key
+ * by the right one can still send what was sealed with the wrong one. */
+static bool is_here(const struct mending *m, const struct waiting_op *op)
+{
+    return m->here->known && !m->here->unsent && strcmp(m->here->last_op, op->op_id) == 0;
+}
+
+/* before alone: what was submitted need not be readable. */
+static int load_op(struct mending *m, size_t i, bool before_alone, struct op_texts *texts,
+                   struct sb_err *err)
 {
     bool closed;
     int rc = load_texts(m->docs, m->name, m->waiting.ops[i].id, texts, &closed, err);
 
-    if (rc == 0 && closed) {
+    if (rc < 0 || !closed || before_alone)
+        return rc;
+    if (needs_key(-(int)err->code) && is_here(m, &m->waiting.ops[i])) {
+        sb_buf_add_span(&texts->submitted, sb_buf_span(&m->here->doc));
+    } else {
         log_error("user=%s table=%s id=%s an edit of this device cannot be read: code=%s %s",
                   m->name->user, m->name->table, m->name->id, sb_code_name(err->code), err->msg);
         m->closed = err->code;
@@ -191,7 +209,7 @@ static int load_run(struct mending *m, size_t first, size_t last, struct sb_stam
 
         if (!latest && i != first && i != last)
             continue;
-        rc = load_op(m, i, &texts, err);
+        rc = load_op(m, i, !latest && i != last, &texts, err);
         submitted = sb_buf_span(&texts.submitted);
         if (i == first)
             set_text(before, sb_buf_span(&texts.before));
@@ -272,7 +290,7 @@ static int merge_runs(struct mending *m, struct sb_err *err)
 static int take_last(struct mending *m, struct sb_err *err)
 {
     struct op_texts texts = {0};
-    int rc = load_op(m, m->waiting.count - 1, &texts, err);
+    int rc = load_op(m, m->waiting.count - 1, false, &texts, err);
 
     set_text(&m->result, sb_buf_span(&texts.submitted));
     set_text(&m->edit, sb_buf_span(&texts.submitted));
@@ -393,11 +411,6 @@ static bool unsendable(int rc)
            rc == -(int)SB_ETOO_MANY_NODES || rc == -(int)SB_EBAD_VALUE;
 }
 
-static bool needs_key(int rc)
-{
-    return rc == -(int)SB_ENO_KEY || rc == -(int)SB_EWRONG_KEY;
-}
-
 /* The operation that is to be sent, if any; *sends says so. */
 static int make_ready(struct mending *m, const struct outbox_document *next,
                       const struct document_write *write, struct sb_now now,
@@ -475,7 +488,7 @@ int document_merge_waiting(const struct documents *docs, const struct document_n
                            const struct document_opened *opened, struct sb_now now, bool *waited,
                            struct sb_err *err)
 {
-    struct mending m = {.docs = docs, .name = name, .opened = opened};
+    struct mending m = {.docs = docs, .name = name, .here = local, .opened = opened};
     int rc = find_waiting(docs, name, &m.waiting, err);
 
     *waited = rc == 0 && m.waiting.count > 0;

@@ -32,7 +32,6 @@ void edge_pull_fail(struct edge *edge, struct pull *pull, const struct sb_err *e
                     struct sb_now now)
 {
     int64_t least = edge->config.pacer.retry_min_ms, most = edge->config.pacer.retry_max_ms;
-
     struct sb_err whose;
 
     sb_fail(&whose, err->code, "user %s: %s", pull->user, err->msg);

@@ -457,6 +457,25 @@ def test_what_a_wrong_key_wrote_is_kept_apart(fleet, home, abc):
     fleet.wait_same_text(home, value={"v": "with another key"}, key=wrong)
 
 
+def test_an_edit_made_with_a_wrong_key_goes_once_the_key_is_replaced(fleet, home, abc):
+    """Without the wrong one beside it: who mends such a device has thrown it away."""
+    a, b, _ = abc
+    right = key_of(fleet, home)
+    a.put(home, {"v": 1})
+    fleet.wait_same_text(home, value={"v": 1})
+    fleet.keys.give(home, [new_key()], ["dev-b"])
+    a.put(home, {"v": 2})
+    wait_trouble(b, home, "wrong_key")
+    for n in range(2):
+        b.put(home, {"v": 1, "mine": n})
+        b.wait_settled()
+    wait_trouble(b, home, "wrong_key")
+    fleet.keys.give(home, [right], ["dev-b"])
+    b.sync(home)
+    fleet.wait_same_text(home, value={"v": 2, "mine": 1})
+    assert b.about(home)["trouble"] is None and b.conflicts(home) == []
+
+
 def test_without_a_key_nothing_leaves_and_nothing_is_overwritten(fleet, home, abc):
     a, b, _ = abc
     a.put(home, {"v": 1})

@@ -7,9 +7,10 @@
 
 /* ---- sealing ---- */
 
-/* A codec that shows what it was given: k<op_id>.<top>.<data in hex> */
+/* A codec that shows what it was given: <key><op_id>.<top>.<data in hex> */
 struct test_codec {
     bool seals, has_key;
+    char key;
     char stamps[256]; /* of the last one that was sealed */
     uint64_t top;
 };
@@ -31,7 +32,7 @@ static int seal(void *ctx, const struct documents_clear *clear,
     codec->top = inside->top;
     snprintf(codec->stamps, sizeof(codec->stamps), SB_SPAN_FMT,
              SB_SPAN_ARG(sb_buf_span(&inside->stamps)));
-    sb_buf_add_fmt(token, "k%s.%llx.", clear->op_id, (unsigned long long)inside->top);
+    sb_buf_add_fmt(token, "%c%s.%llx.", codec->key, clear->op_id, (unsigned long long)inside->top);
     for (size_t i = 0; i < inside->data.len; i++)
         sb_buf_add_fmt(token, "%02x", (unsigned char)inside->data.data[i]);
     return 0;
@@ -47,7 +48,7 @@ static int open_token(void *ctx, const struct documents_clear *clear, struct sb_
     if (!codec->has_key)
         return sb_fail(err, SB_ENO_KEY, "no key");
     snprintf(text, sizeof(text), SB_SPAN_FMT, SB_SPAN_ARG(token));
-    if (sscanf(text, "k%128[^.].%llx.%255s", op_id, &top, hex) != 3)
+    if (text[0] != codec->key || sscanf(text + 1, "%128[^.].%llx.%255s", op_id, &top, hex) != 3)
         return sb_fail(err, SB_EWRONG_KEY, "not mine");
     if (strcmp(op_id, clear->op_id) != 0)
         return sb_fail(err, SB_ETAMPERED, "another operation's");
@@ -67,7 +68,7 @@ static int sealed_setup(void **state)
 {
     int rc = doc_setup(state);
 
-    test_codec = (struct test_codec){.seals = true, .has_key = true};
+    test_codec = (struct test_codec){.seals = true, .has_key = true, .key = 'k'};
     doc_env.codec = &codec;
     return rc;
 }
@@ -215,6 +216,43 @@ static void edit_that_lost_makes_nothing_stale(void **state)
     doc_assert("projects", "p1", "{\"a\": 1, \"b\": 1}");
 }
 
+/* The former key is gone for good; what the run came to stands here in clear. */
+static void edits_sealed_with_a_wrong_key_go_once_it_was_replaced(void **state)
+{
+    (void)state;
+    test_codec.key = 'w';
+    doc_put("projects", "p1", "op-1", "{\"mine\":1}");
+    doc_put("projects", "p1", "op-2", "{\"mine\":2}");
+    doc_conflict(DOC_RECORDS, 1, SB_POLICY_MERGE, SEALED(3, "kop-x3.3.7b2261223a317d"));
+    doc_conflict(DOC_RECORDS, 2, SB_POLICY_MERGE, SEALED(3, "kop-x3.3.7b2261223a317d"));
+    assert_int_equal(doc_mend("projects", "p1"), DOCUMENTS_SAME);
+    assert_int_equal(trouble("p1"), SB_EWRONG_KEY);
+    doc_assert("projects", "p1", "{\"mine\":2}");
+    test_codec.key = 'k';
+    assert_int_equal(doc_take("projects", "p1", SEALED(3, "kop-x3.3.7b2261223a317d")),
+                     DOCUMENTS_TAKEN);
+    doc_assert("projects", "p1", "{\"a\": 1, \"mine\": 2}");
+    assert_int_equal(trouble("p1"), SB_OK);
+    assert_int_equal(doc_made(DOC_RECORDS), 3);
+    doc_assert_operation(DOC_RECORDS, 3, "\"data\":\"k");
+    doc_assert_open("");
+}
+
+/* Further edits that a switch holds back are not what was submitted. */
+static void edit_sealed_with_a_wrong_key_waits_where_the_document_went_on(void **state)
+{
+    (void)state;
+    test_codec.key = 'w';
+    doc_put("projects", "p1", "op-1", "{\"mine\":1}");
+    doc_set_switch(SB_UP_RECORDS, false);
+    doc_put("projects", "p1", "op-2", "{\"mine\":2}");
+    doc_conflict(DOC_RECORDS, 1, SB_POLICY_MERGE, SEALED(3, "kop-x3.3.7b2261223a317d"));
+    test_codec.key = 'k';
+    (void)doc_take("projects", "p1", SEALED(3, "kop-x3.3.7b2261223a317d"));
+    doc_assert("projects", "p1", "{\"mine\":2}");
+    assert_int_equal(doc_made(DOC_RECORDS), 1);
+}
+
 static void stamps_go_inside_where_the_policy_is_latest(void **state)
 {
     (void)state;
@@ -248,6 +286,8 @@ int main(void)
         CASE(stamp_of_a_clock_that_ran_ahead_makes_nothing_stale),
         CASE(inside_below_the_own_answered_edit_is_stale),
         CASE(edit_that_lost_makes_nothing_stale),
+        CASE(edits_sealed_with_a_wrong_key_go_once_it_was_replaced),
+        CASE(edit_sealed_with_a_wrong_key_waits_where_the_document_went_on),
         CASE(stamps_go_inside_where_the_policy_is_latest),
     };
 #undef CASE
