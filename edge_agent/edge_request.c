@@ -123,6 +123,17 @@ static void end_other(struct edge_call *call, struct sb_span data, const struct 
         fn(ctx, data, err);
 }
 
+/* Where it is known why nothing can answer, that is what helps. */
+static void tell_timeout(const struct edge *edge, struct sb_err *err)
+{
+    const struct sb_err *cause = &edge->status.last_error;
+
+    if (!edge->session.welcomed && cause->code != SB_OK)
+        sb_fail(err, SB_ETIMEOUT, "no answer from the cloud in time: %s", cause->msg);
+    else
+        sb_fail(err, SB_ETIMEOUT, "no answer from the cloud in time");
+}
+
 void edge_calls_expire(struct edge *edge, struct sb_now now)
 {
     for (size_t i = 0; i < EDGE_REQUESTS_MAX; i++) {
@@ -131,7 +142,7 @@ void edge_calls_expire(struct edge *edge, struct sb_now now)
 
         if (call->kind == CALL_NONE || now.mono_ms < call->deadline_ms)
             continue;
-        sb_fail(&err, SB_ETIMEOUT, "no answer from the cloud in time");
+        tell_timeout(edge, &err);
         if (call->kind == CALL_READ)
             end_read(call, 0, 0, &err);
         else

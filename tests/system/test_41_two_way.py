@@ -375,6 +375,9 @@ def test_status_says_of_each_user_what_waits_and_what_is_open(fleet, home, abc):
     status = b.edge.json("status", "--user", home)
     assert (status["sync_status"], status["is_online"], status["pending_count"]) == (
         "offline", False, 2)
+    for verb in (["restore"], ["diff"], ["history", "--cloud"]):  # they say why nothing answers
+        result = b.edge.cli("settings", *verb, "--user", home, "--timeout", "500ms", check=False)
+        assert result.returncode == 3 and "in time: localhost:" in result.stderr, result
     a.put(home, {"v": 1})
     a.wait_settled()
     b.plug()
