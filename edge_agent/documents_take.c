@@ -43,8 +43,8 @@ static bool is_stale(const struct documents *docs, const struct outbox_document 
                      const struct document_opened *opened, struct sb_now now)
 {
     return opened->sealed && local->sealed && local->exists && local->seen > 0 &&
-           opened->doc->version > local->seen && opened->inside.top < local->hlc &&
-           !is_ahead(docs, local->hlc, now);
+           opened->doc->version > local->seen && opened->inside.top < local->seen_top &&
+           !is_ahead(docs, local->seen_top, now);
 }
 
 /* Nobody but the key's owners can have made what is inside; what is outside of it, anybody. */
@@ -150,6 +150,7 @@ void document_in_force(const struct outbox_document *local, const struct documen
     if (same)
         next->updated_us = local->updated_us;
     next->seen = version > local->seen ? version : local->seen;
+    next->seen_top = opened->doc->exists ? opened->hlc : local->seen_top;
     next->sealed = opened->sealed || (local->sealed && opened->content.len == 0);
     next->hlc = opened->doc->exists ? opened->hlc : local->hlc;
     sb_buf_add_span(&next->stamps, opened->stamps);

@@ -46,6 +46,7 @@ struct outbox_document {
     uint64_t version;              /* of that one, 0 = none; who made it and when: */
     char version_op[SB_ID_MAX + 1], version_device[SB_NAME_MAX + 1], version_at[SB_UUID_LEN + 1];
     uint64_t seen;          /* last version seen: taken, in a conflict, or acked (V5) */
+    uint64_t seen_top;      /* highest stamp of what was taken or acked; forgotten as `seen` is */
     bool loose;             /* seen since the last pull ended (V6) */
     bool stale;             /* to be read again by id (V5, V6) */
     bool unsent;            /* holds edits that only a switch holds back */
@@ -123,7 +124,8 @@ int outbox_documents_forget_loose(struct outbox *ob, struct sb_err *err);
  * brings it. */
 int outbox_documents_sweep(struct outbox *ob, const char *user, const char *table,
                            struct sb_err *err);
-/* cursor_unknown: every document of the table forgets its last seen version. */
+/* cursor_unknown: every document of the table forgets its last seen version, and what made an
+ * older one stale. */
 int outbox_documents_forget_seen(struct outbox *ob, const char *user, const char *table,
                                  struct sb_err *err);
 /* Up to `limit` stale documents, from `after` on (NULL = the first), without their texts; those

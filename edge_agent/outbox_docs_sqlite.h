@@ -5,7 +5,8 @@
 
 #define DOCUMENT_COLUMNS                                                                           \
     "user, tbl, id, last_op, base_tag, version, version_op, version_device, version_at, seen,"     \
-    " loose, stale, unsent, sealed, trouble, hlc, op_hlc, updated_us, stamps, doc, unsent_before"
+    " loose, stale, unsent, sealed, trouble, hlc, op_hlc, updated_us, stamps, doc, unsent_before," \
+    " seen_top"
 #define OPEN_COLUMNS                                                                               \
     "id, user, tbl, doc_id, code, policy, version, opened_us, resolved_us, resolution,"            \
     " resolved_by, pointers, ops, arrays, base, local, server"
@@ -17,19 +18,21 @@
     X(Q_DOCUMENT_SET,                                                                              \
       "INSERT INTO documents(" DOCUMENT_COLUMNS ")"                                                \
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"   \
-      " ?19, ?20, ?21) ON CONFLICT(user, tbl, id) DO UPDATE SET last_op = excluded.last_op,"       \
+      " ?19, ?20, ?21, ?22) ON CONFLICT(user, tbl, id) DO UPDATE SET last_op = excluded.last_op,"  \
       " base_tag = excluded.base_tag, version = excluded.version,"                                 \
       " version_op = excluded.version_op, version_device = excluded.version_device,"               \
       " version_at = excluded.version_at, seen = excluded.seen, loose = excluded.loose,"           \
       " stale = excluded.stale, unsent = excluded.unsent, sealed = excluded.sealed,"               \
       " trouble = excluded.trouble, hlc = excluded.hlc, op_hlc = excluded.op_hlc, updated_us = "   \
       "excluded.updated_us,"                                                                       \
-      " stamps = excluded.stamps, doc = excluded.doc, unsent_before = excluded.unsent_before")     \
+      " stamps = excluded.stamps, doc = excluded.doc, unsent_before = excluded.unsent_before,"     \
+      " seen_top = excluded.seen_top")                                                             \
     X(Q_DOCUMENT_SEE, "UPDATE documents SET seen = max(seen, ?4), loose = 1,"                      \
-                      " hlc = iif(last_op = ?5, max(hlc, op_hlc), hlc)"                            \
+                      " hlc = iif(last_op = ?5, max(hlc, op_hlc), hlc),"                           \
+                      " seen_top = iif(last_op = ?5, max(seen_top, op_hlc), seen_top)"             \
                       " WHERE user = ?1 AND tbl = ?2 AND id = ?3")                                 \
     X(Q_DOCUMENT_SEEN, "SELECT seen FROM documents WHERE user = ?1 AND tbl = ?2 AND id = ?3")      \
-    X(Q_DOCUMENT_UNSEE, "UPDATE documents SET seen = 0, stale = 1"                                 \
+    X(Q_DOCUMENT_UNSEE, "UPDATE documents SET seen = 0, seen_top = 0, stale = 1"                   \
                         " WHERE user = ?1 AND tbl = ?2 AND id = ?3")                               \
     X(Q_DOCUMENT_STALE, "INSERT INTO documents(user, tbl, id, stale) VALUES(?1, ?2, ?3, 1)"        \
                         " ON CONFLICT(user, tbl, id) DO UPDATE SET stale = 1")                     \
@@ -50,12 +53,12 @@
     X(Q_DOCUMENTS_SETTLE_LOOSE, "UPDATE documents SET loose = 0"                                   \
                                 " WHERE loose <> 0 AND user = ?1 AND tbl = ?2 AND seen <= ?3")     \
     X(Q_DOCUMENTS_FORGET_LOOSE,                                                                    \
-      "UPDATE documents SET seen = 0, stale = 1 WHERE loose <> 0 AND (?1 <> 0"                     \
+      "UPDATE documents SET seen = 0, seen_top = 0, stale = 1 WHERE loose <> 0 AND (?1 <> 0"       \
       " OR seen > (SELECT coalesce(max(cursor_version), 0) FROM sync_metadata AS m"                \
       " WHERE m.user = documents.user AND m.tbl = documents.tbl))")                                \
     X(Q_DOCUMENTS_SWEEP, "UPDATE documents SET stale = 1 WHERE user = ?1"                          \
                          " AND (?2 IS NULL OR tbl = ?2) AND doc IS NOT NULL AND stale = 0")        \
-    X(Q_DOCUMENTS_FORGET_SEEN, "UPDATE documents SET seen = 0"                                     \
+    X(Q_DOCUMENTS_FORGET_SEEN, "UPDATE documents SET seen = 0, seen_top = 0"                       \
                                " WHERE user = ?1 AND tbl = ?2 AND seen > 0")                       \
     X(Q_DOCUMENTS_RETRY_TROUBLE, "UPDATE documents SET stale = 1 WHERE trouble <> ''")             \
     X(Q_STREAM_NAMED, "SELECT s, next_seq, settled, resent FROM streams WHERE stream = ?1")        \

@@ -78,6 +78,7 @@ static void read_document(sqlite3_stmt *stmt, struct outbox_document *doc)
     read_text(stmt, 18, &doc->stamps);
     doc->exists = read_text(stmt, 19, &doc->doc);
     doc->has_unsent_before = read_text(stmt, 20, &doc->unsent_before);
+    doc->seen_top = (uint64_t)sqlite3_column_int64(stmt, 21);
 }
 
 int outbox_document_get(struct outbox *ob, const struct document_name *name,
@@ -133,6 +134,7 @@ int outbox_document_set(struct outbox *ob, const struct document_name *name,
                       SQLITE_STATIC);
     bind_optional(stmt, 20, in->exists, &in->doc);
     bind_optional(stmt, 21, in->has_unsent_before, &in->unsent_before);
+    sqlite3_bind_int64(stmt, 22, (int64_t)in->seen_top);
     return outbox_run(ob, stmt, "outbox: document", err);
 }
 

@@ -139,6 +139,9 @@ static const struct sb_migration steps[] = {
      * conflicts are over, or open. */
     {"CREATE INDEX conflicts_over ON conflicts(at_us) WHERE state IN (2, 3) AND told = 1;"
      "CREATE INDEX conflicts_standing ON conflicts(user, id) WHERE state = 1;"},
+    /* What an older one is told by (`stale`) is forgotten with the version seen, `hlc` is not. */
+    {"ALTER TABLE documents ADD COLUMN seen_top INTEGER NOT NULL DEFAULT 0;"
+     "UPDATE documents SET seen_top = hlc WHERE seen > 0;"},
 };
 
 int outbox_migrate(sqlite3 *db, struct sb_err *err)

@@ -12,6 +12,7 @@
 /* Everything that is known of each payload. */
 struct fate {
     unsigned rows;    /* in the cloud */
+    bool merged;      /* ... one of them, or several, by merging */
     uint64_t version; /* of an applied operation */
     bool dead;        /* in a dead letter or among the conflicts of a device */
 };
@@ -27,11 +28,14 @@ static struct fate *fate_of(struct fates *fates, uint64_t payload)
     return &fates->of[payload];
 }
 
+/* A device that was rolled back merges what is in conflict once more: it does not know better. */
 static void add_row(void *ctx, const struct sim_row *row)
 {
     struct fate *fate = fate_of(ctx, row->payload);
 
-    fate->rows++;
+    if (!row->merging || !fate->merged)
+        fate->rows++;
+    fate->merged |= row->merging;
     fate->version = row->version;
 }
 

@@ -35,6 +35,7 @@ struct sim_row {
     uint64_t seq;
     uint64_t payload;
     uint64_t version; /* of the settings, 0 for the others */
+    bool merging;     /* an operation that a device made of one in conflict */
 };
 /* Every stored record of the device: readings, history, versions. */
 void sim_db_rows(const struct sim_db *db, void (*each)(void *ctx, const struct sim_row *row),

@@ -160,7 +160,8 @@ static void rows_of(const struct sim_db *db, const char *sql,
         struct sim_row row = {.branch = sqlite3_column_int(stmt, 2),
                               .seq = (uint64_t)sqlite3_column_int64(stmt, 3),
                               .payload = (uint64_t)sqlite3_column_int64(stmt, 4),
-                              .version = (uint64_t)sqlite3_column_int64(stmt, 5)};
+                              .version = (uint64_t)sqlite3_column_int64(stmt, 5),
+                              .merging = sqlite3_column_int(stmt, 6) != 0};
 
         snprintf(row.epoch, sizeof(row.epoch), "%s", (const char *)sqlite3_column_text(stmt, 0));
         snprintf(row.stream, sizeof(row.stream), "%s", (const char *)sqlite3_column_text(stmt, 1));
@@ -173,21 +174,22 @@ void sim_db_rows(const struct sim_db *db, void (*each)(void *ctx, const struct s
                  void *ctx)
 {
     rows_of(db,
-            "SELECT epoch, stream, branch, seq, r.v, 0 FROM sensor_sim r JOIN streams USING (sn)"
+            "SELECT epoch, stream, branch, seq, r.v, 0, 0 FROM sensor_sim r JOIN streams USING (sn)"
             " WHERE device = ?1",
             each, ctx);
     rows_of(db,
-            "SELECT epoch, stream, branch, seq, json_extract(extra, '$.v'), 0"
+            "SELECT epoch, stream, branch, seq, json_extract(extra, '$.v'), 0, 0"
             " FROM readings_json JOIN streams USING (sn) WHERE device = ?1",
             each, ctx);
     rows_of(db,
-            "SELECT epoch, stream, branch, seq, json_extract(body, '$.payload'), 0"
+            "SELECT epoch, stream, branch, seq, json_extract(body, '$.payload'), 0, 0"
             " FROM history_rev JOIN streams USING (sn) WHERE device = ?1",
             each, ctx);
-    rows_of(db,
-            "SELECT s.epoch, s.stream, s.branch, v.seq, json_extract(v.submitted, '$.v'), v.version"
-            " FROM versions v JOIN streams s USING (sn) WHERE s.device = ?1",
-            each, ctx);
+    rows_of(
+        db,
+        "SELECT s.epoch, s.stream, s.branch, v.seq, json_extract(v.submitted, '$.v'), v.version,"
+        " v.op_id NOT LIKE 'op-%' FROM versions v JOIN streams s USING (sn) WHERE s.device = ?1",
+        each, ctx);
 }
 
 static void add_ranges(struct sb_ranges *to, sqlite3_stmt *stmt, int column)

@@ -63,7 +63,7 @@ static struct enqueue *begin(struct sim_edge *edge, struct outbox *ob,
                              struct documents_codec *codec)
 {
     static const struct enqueue_switches all_on = {true, true, true, true, 0};
-    struct enqueue *eq = enqueue_new(ob, &all_on, "");
+    struct enqueue *eq = enqueue_new(ob, &all_on, edge->device);
 
     sim_docs_codec(edge->world, codec);
     enqueue_set_codec(eq, edge->device, codec);

@@ -226,6 +226,19 @@ struct deciding {
     struct meant *op;
 };
 
+/* A member is set again below what is no object any more, or gone: that one is made an object. */
+static void add_made(struct places *places, struct sb_span prior, const char *place)
+{
+    for (const char *at = strchr(place + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
+        char *above = sb_xstrndup(place, (size_t)(at - place));
+        struct sb_span value = sim_at(prior, above);
+
+        if (value.len == 0 || value.data[0] != '{')
+            sim_places_add(places, above);
+        free(above);
+    }
+}
+
 /* What operators have said of this document: the members of a losing edit, or a text of theirs. */
 static void add_decision(void *ctx, const struct cloud_conflict *conflict)
 {
@@ -237,8 +250,12 @@ static void add_decision(void *ctx, const struct cloud_conflict *conflict)
         return;
     if (strcmp(conflict->resolution, "merge") == 0)
         sim_places_add(&deciding->op->edited, "");
-    else if (strcmp(conflict->resolution, "local") == 0)
-        sim_places_add_all(&deciding->op->edited, &lost->edited);
+    if (strcmp(conflict->resolution, "local") != 0)
+        return;
+    sim_places_add_all(&deciding->op->edited, &lost->edited);
+    for (size_t i = 0; i < lost->edited.count; i++)
+        if (lost->edited.at[i][0] != '\0')
+            add_made(&deciding->op->edited, sb_buf_span(&deciding->op->before), lost->edited.at[i]);
 }
 
 static struct meant *operator_op(struct world *world, const struct cloud_version *made,

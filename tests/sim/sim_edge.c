@@ -197,7 +197,7 @@ static void start(struct sim_edge *edge)
     static const uint64_t limits[] = {1, 2, 100};
     const struct edge_config config = {
         .device = edge->device,
-        .device_boot = "",
+        .device_boot = edge->world->mix->devices > 0 ? edge->device : "",
         .session = {.refused_min_ms = 2400},
         .pacer = {.window_max = 1 + (unsigned)sim_below(edge->world, 6),
                   .rto_min_ms = 1000,

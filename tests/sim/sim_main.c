@@ -17,7 +17,7 @@ static const char usage[] =
     "       %s --list                     mixes and rules\n"
     "  --seeds N  N runs, seed S on mix number S modulo the mixes (default 1000)\n"
     "  --versions the second family: documents of several devices\n"
-    "  --long     fifty times as many, with --versions twenty times (also with SB_LONG=1)\n"
+    "  --long     fifty times as many, with --versions ten times (also with SB_LONG=1)\n"
     "  --off R,Q  rules to switch off (switched build)\n"
     "  --tail L   lines of a failing seed's trace (default 80, 0 = all)\n";
 
@@ -166,7 +166,7 @@ static bool parse(int argc, char **argv, struct options *options)
     if (options->runs.mix_count == 0)
         all_mixes(options);
     if (options->longer)
-        options->runs.seeds *= options->versions ? 20 : 50;
+        options->runs.seeds *= options->versions ? 10 : 50;
     return optind == argc && (options->seed < 0 || options->runs.mix_count == 1);
 }
 

@@ -265,6 +265,7 @@ def test_flow_diagrams_are_added_changed_and_removed(fleet, home):
     assert len(flows) == 76
     a.put_many(home, "skill", {name: f'{{"name":{json.dumps(name)},"diagram":{text}}}'
                                for name, text in flows.items()})
+    a.wait_settled(60)
     wanted = {name: {"name": name, "diagram": json.loads(text)} for name, text in flows.items()}
     wait_documents(fleet, b, home, "skill", wanted)
     names = sorted(flows)

@@ -191,6 +191,24 @@ static void stamp_of_a_clock_that_ran_ahead_makes_nothing_stale(void **state)
     doc_assert("projects", "p2", "{\"a\":1}");
 }
 
+/* What was held came from a cloud that is no more; the next one tells anew what is older. */
+static void version_of_a_rolled_back_cloud_makes_nothing_stale(void **state)
+{
+    const struct document_name name = doc_name("projects", "p1");
+
+    (void)state;
+    assert_int_equal(doc_take("projects", "p1", SEALED(5, "kop-x5.20.7b7d")), DOCUMENTS_TAKEN);
+    kit_begin();
+    assert_int_equal(outbox_documents_forget_seen(kit_ob, "user-1", "projects", &kit_err), 0);
+    assert_int_equal(outbox_document_see(kit_ob, &name, "earlier", 1, &kit_err), 0);
+    kit_commit();
+    assert_int_equal(doc_take("projects", "p1", SEALED(2, "kop-x2.1f.7b2261223a317d")),
+                     DOCUMENTS_TAKEN);
+    doc_assert("projects", "p1", "{\"a\":1}");
+    assert_int_equal(doc_take("projects", "p1", SEALED(3, "kop-x3.1e.7b7d")), DOCUMENTS_CLOSED);
+    assert_int_equal(trouble("p1"), SB_ESTALE);
+}
+
 static void inside_below_the_own_answered_edit_is_stale(void **state)
 {
     (void)state;
@@ -284,6 +302,7 @@ int main(void)
         CASE(plain_document_in_place_of_a_sealed_one_is_tampered),
         CASE(newer_version_with_an_older_inside_is_stale),
         CASE(stamp_of_a_clock_that_ran_ahead_makes_nothing_stale),
+        CASE(version_of_a_rolled_back_cloud_makes_nothing_stale),
         CASE(inside_below_the_own_answered_edit_is_stale),
         CASE(edit_that_lost_makes_nothing_stale),
         CASE(edits_sealed_with_a_wrong_key_go_once_it_was_replaced),
