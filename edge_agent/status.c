@@ -150,10 +150,11 @@ static void add_live(struct sb_buf *out, const struct edge *edge, const struct e
     add_last_error(out, &why);
 }
 
-/* The indicator: what a person has to decide goes before what time will mend. */
-static const char *word(uint64_t conflicts, uint64_t pending, bool online, bool pulling)
+/* The indicator: what a person has to decide, or to find the key of, goes before what time will
+ * mend. */
+static const char *word(uint64_t undecided, uint64_t pending, bool online, bool pulling)
 {
-    if (conflicts > 0)
+    if (undecided > 0)
         return "conflict";
     if (!online)
         return "offline";
@@ -178,13 +179,13 @@ static int count_user(void *ctx, const struct outbox_user *user)
     return 0;
 }
 
-static int add_documents(struct sb_buf *out, struct outbox *ob, struct sb_err *err)
+static int add_documents(struct sb_buf *out, struct outbox *ob, uint64_t trouble,
+                         struct sb_err *err)
 {
-    uint64_t unsent = 0, trouble = 0, users = 0;
+    uint64_t unsent = 0, users = 0;
     int rc;
 
     if ((rc = outbox_documents_unsent(ob, NULL, NULL, count_document, &unsent, err)) < 0 ||
-        (rc = outbox_documents_trouble(ob, NULL, count_document, &trouble, err)) < 0 ||
         (rc = outbox_users(ob, count_user, &users, err)) < 0)
         return rc;
     add_number(out, "unsent", unsent);
@@ -230,7 +231,8 @@ static int print_user(struct outbox *ob, const char *device, const char *user,
     add_text(out, "user_id", user);
     add_bool(out, "added", f.added);
     add_bool(out, "running", live != NULL);
-    add_text(out, "sync_status", word(f.conflicts, f.pending, figures.welcomed, pulling));
+    add_text(out, "sync_status",
+             word(f.conflicts + f.trouble, f.pending, figures.welcomed, pulling));
     add_bool(out, "is_online", figures.welcomed);
     add_number(out, "pending_count", f.pending);
     add_number(out, "conflicts", f.conflicts);
@@ -254,7 +256,7 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
     struct outbox_counts counts;
     struct by_type by = {.err = err};
     int64_t last_sync = 0;
-    uint64_t stale = 0;
+    uint64_t stale = 0, trouble = 0;
     int rc;
 
     if (user != NULL)
@@ -264,6 +266,7 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
         (rc = outbox_epochs(ob, take_epoch, &by, err)) < 0 ||
         (rc = outbox_last_settled(ob, &last_sync, err)) < 0 ||
         (rc = outbox_sync_list(ob, NULL, take_last_sync, &last_sync, err)) < 0 ||
+        (rc = outbox_documents_trouble(ob, NULL, count_document, &trouble, err)) < 0 ||
         (rc = outbox_documents_stale_count(ob, &stale, err)) < 0)
         return rc;
     if (live != NULL)
@@ -272,13 +275,13 @@ int status_print(struct outbox *ob, const char *device, const char *user, const 
     sb_buf_add_json(out, sb_span_of(device));
     add_bool(out, "running", live != NULL);
     add_text(out, "sync_status",
-             word(counts.conflicts, counts.pending, figures.welcomed, figures.pulling));
+             word(counts.conflicts + trouble, counts.pending, figures.welcomed, figures.pulling));
     add_bool(out, "is_online", figures.welcomed);
     add_number(out, "pending_count", counts.pending);
     add_by_type(out, &by);
     add_number(out, "failed_count", counts.dead);
     add_number(out, "conflicts", counts.conflicts);
-    if ((rc = add_documents(out, ob, err)) < 0)
+    if ((rc = add_documents(out, ob, trouble, err)) < 0)
         return rc;
     add_number(out, "holes", counts.holes);
     add_time(out, "last_sync", last_sync);

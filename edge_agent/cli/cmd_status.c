@@ -13,11 +13,11 @@
 const struct sb_cli_option status_options[] = {
     {.name = "user", .kind = SB_CLI_TEXT, .value = "USER", .help = "of this one alone"}, {0}};
 
-const char status_help[] = "sync_status is synced (everything is in the cloud), syncing, offline "
-                           "(the cloud does not answer;\n"
-                           "what is enqueued is safe here) or conflict (an edit of settings lost "
-                           "against another one and is\n"
-                           "kept aside). It works while edge_agent run is down.\n";
+const char status_help[] =
+    "sync_status is synced (everything is in the cloud), syncing, offline (the cloud does not\n"
+    "answer; what is enqueued is safe here) or conflict: somebody has to decide between two\n"
+    "edits, or a document of the cloud cannot be opened here (trouble). It works while\n"
+    "edge_agent run is down.\n";
 
 /* Without the daemon and without an outbox: nothing was ever enqueued. */
 static void print_nothing(const struct agent_config *config, struct sb_buf *out)

@@ -437,6 +437,7 @@ def wait_trouble(device, user, *codes):
     assert [entry["code"] for entry in status["trouble"] if entry["table"] == SETTINGS] == [
         device.about(user)["trouble"]], status
     assert device.status()["trouble"] >= 1
+    assert status["sync_status"] == device.status()["sync_status"] == "conflict"
 
 
 def test_what_a_wrong_key_wrote_is_kept_apart(fleet, home, abc):
