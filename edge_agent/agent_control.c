@@ -199,6 +199,37 @@ static bool settled_already(const struct agent *agent, const struct agent_wait *
     return false;
 }
 
+struct refusal {
+    const struct agent_wait *wait;
+    struct sb_buf reason;
+};
+
+static int take_reason(void *ctx, const struct outbox_dead *dead)
+{
+    struct refusal *refusal = ctx;
+    const struct agent_wait *wait = refusal->wait;
+
+    if (dead->seq == wait->receipt.seq && strcmp(dead->stream, wait->stream) == 0 &&
+        strcmp(dead->epoch, wait->receipt.epoch) == 0)
+        sb_buf_add_span(&refusal->reason, dead->reason);
+    return 0;
+}
+
+/* The answer came before anybody waited for it. */
+static void answer_refused(struct agent *agent, const struct agent_wait *wait)
+{
+    struct refusal refusal = {.wait = wait};
+    struct sb_err err;
+
+    if (outbox_dead_list(agent->ob, 0, false, take_reason, &refusal, &err) < 0)
+        sb_log_err("dead letters", &err);
+    answer_waited(agent, wait, "rejected", false, false,
+                  refusal.reason.len > 0 ? refusal.reason.data
+                                         : "refused before: see edge_agent dead list",
+                  "");
+    sb_buf_free(&refusal.reason);
+}
+
 static int read_wait(struct sb_span object, struct agent_wait *wait, struct sb_err *err)
 {
     struct sb_buf text = {0};
@@ -241,8 +272,10 @@ static void call_wait(struct agent *agent, const struct sb_control_call *call,
     if (!settled_already(agent, wait, &refused))
         return;
     wait->used = false;
-    answer_waited(agent, wait, refused ? "rejected" : "stored", !refused, false,
-                  refused ? "refused before: see edge_agent dead list" : "synced", "");
+    if (refused)
+        answer_refused(agent, wait);
+    else
+        answer_waited(agent, wait, "stored", true, false, "synced", "");
 }
 
 /* ---- flush ---- */

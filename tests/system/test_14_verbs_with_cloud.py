@@ -65,6 +65,9 @@ def test_what_the_cloud_refuses_is_in_the_dead_letter_with_its_reason(edge, stac
     receipt = put(edge, AIR, "--id", "bad", "--wait", "10s", record, code=1)
     assert receipt["queued"] and receipt["result"] == "rejected" and not receipt["synced"]
     assert "pm2_5" in receipt["message"]
+    again = put(edge, AIR, "--id", "bad", "--wait", "10s", record, code=1)  # answered long ago
+    assert again["seq"] == receipt["seq"] and again["result"] == "rejected"
+    assert "pm2_5" in again["message"]
     good = put(edge, AIR, "--wait", "10s", '{"pm2_5":1}')
     assert good["synced"]
     letters = edge.json("dead", "list")
