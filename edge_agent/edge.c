@@ -129,7 +129,11 @@ void edge_start_over(struct edge *edge, struct sb_now now, const struct sb_err *
     sb_log_err("outbox", err);
     edge_note_error(edge, err);
     edge->reload = load_all(edge, &again) < 0;
-    edge->hold_ms = edge->hold_ms == 0 ? EDGE_HOLD_MIN_MS : edge->hold_ms * 2;
+    /* Replies that were under way fail within one pause: that is one trouble, not one each. */
+    if (edge->hold_ms == 0)
+        edge->hold_ms = EDGE_HOLD_MIN_MS;
+    else if (now.mono_ms >= edge->hold_until_ms)
+        edge->hold_ms *= 2;
     if (edge->hold_ms > EDGE_HOLD_MAX_MS)
         edge->hold_ms = EDGE_HOLD_MAX_MS;
     edge->hold_until_ms = now.mono_ms + edge->hold_ms;
