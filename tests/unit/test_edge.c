@@ -325,6 +325,42 @@ static void settlement_that_the_disk_refuses_starts_over(void **state)
     outbox_close(other);
 }
 
+/* Each of them in a turn of its own, within one pause. */
+static void answers_that_meet_a_full_disk_together_make_one_pause(void **state)
+{
+    const struct outbox_config config = {
+        .path = "file:/pausing?vfs=memdb", .busy_timeout_ms = 1, .create = true, .in_memory = true};
+    struct sent *batches[4];
+    struct outbox *other;
+
+    (void)state;
+    outbox_close(kit_ob);
+    assert_int_equal(outbox_open(&config, &kit_rng, &kit_ob, &kit_err), 0);
+    assert_int_equal(outbox_open(&config, &kit_rng, &other, &kit_err), 0);
+    bench_open();
+    for (uint64_t i = 0; i < 4; i++) {
+        kit_readings(1);
+        edge_wake(bench.edge);
+        bench_tick();
+        batches[i] = bench_next_batch(BENCH_AIR, i + 1, i + 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        bench_answer(batches[i], NULL);
+        assert_int_equal(outbox_begin(other, &kit_err), 0);
+        bench_tick();
+        outbox_rollback(other);
+        assert_int_equal(bench_status().last_error.code, SB_EBUSY);
+        bench_assert_settled(BENCH_AIR, "[]");
+    }
+    bench_puback_all();
+    bench_pass(1000);
+    bench_tick();
+    bench_answer(bench_next_batch(BENCH_AIR, 1, 4), NULL);
+    bench_tick();
+    bench_assert_settled(BENCH_AIR, "[[1,4]]");
+    outbox_close(other);
+}
+
 static void welcome_that_the_disk_refuses_leaves_the_gate_shut(void **state)
 {
     const struct outbox_config config = {.path = "file:/refusing2?vfs=memdb",
@@ -600,6 +636,7 @@ int main(void)
         CASE(closed_link_loses_nothing),
         CASE(connection_without_pubacks_is_dropped),
         CASE(settlement_that_the_disk_refuses_starts_over),
+        CASE(answers_that_meet_a_full_disk_together_make_one_pause),
         CASE(welcome_that_the_disk_refuses_leaves_the_gate_shut),
         CASE(row_that_cannot_be_read_is_given_up_in_the_open),
         CASE(what_was_shed_behind_the_core_is_sent_as_a_hole),
