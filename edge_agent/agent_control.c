@@ -48,26 +48,37 @@ static void answer_waited(struct agent *agent, const struct agent_wait *wait, co
     agent_answer(agent, wait->client, &json);
 }
 
+static void answer_from(struct agent *agent, struct agent_wait *wait, const struct answer *answer)
+{
+    bool good = answer->result == SB_RESULT_STORED || answer->result == SB_RESULT_DUPLICATE;
+
+    wait->used = false;
+    answer_waited(agent, wait, sb_result_name(answer->result), good, false,
+                  good ? "synced" : answer->reason, answer->at);
+}
+
 void agent_control_settled(void *ctx, const char *epoch, const char *stream, uint64_t lo,
                            uint64_t hi, enum sb_result result, enum sb_code code,
                            const char *reason, const char *at)
 {
     struct agent *agent = ctx;
-    bool good = result == SB_RESULT_STORED || result == SB_RESULT_DUPLICATE;
+    struct answer answer = {.lo = lo, .hi = hi, .result = result};
 
+    if (code != SB_OK && reason[0] == '\0')
+        reason = sb_code_name(code);
+    snprintf(answer.epoch, sizeof(answer.epoch), "%s", epoch);
+    snprintf(answer.stream, sizeof(answer.stream), "%s", stream);
+    snprintf(answer.reason, sizeof(answer.reason), "%s", reason);
+    snprintf(answer.at, sizeof(answer.at), "%s", at);
+    answers_add(&agent->answers, &answer);
     agent_sync_settled(agent, stream, hi - lo + 1, result);
     for (int i = 0; i < AGENT_WAITS_MAX; i++) {
         struct agent_wait *wait = &agent->waits[i];
 
-        if (!wait->used || wait->kind != WAIT_SETTLED || wait->receipt.seq < lo ||
-            wait->receipt.seq > hi || strcmp(wait->receipt.epoch, epoch) != 0 ||
-            strcmp(wait->stream, stream) != 0)
-            continue;
-        wait->used = false;
-        if (code != SB_OK && reason[0] == '\0')
-            reason = sb_code_name(code);
-        answer_waited(agent, wait, sb_result_name(result), good, false, good ? "synced" : reason,
-                      at);
+        if (wait->used && wait->kind == WAIT_SETTLED && wait->receipt.seq >= lo &&
+            wait->receipt.seq <= hi && strcmp(wait->receipt.epoch, epoch) == 0 &&
+            strcmp(wait->stream, stream) == 0)
+            answer_from(agent, wait, &answer);
     }
 }
 
@@ -184,19 +195,16 @@ void agent_control_commit(struct agent *agent, struct sb_now now)
 
 /* ---- wait: for a number that another process enqueued ---- */
 
-static bool settled_already(const struct agent *agent, const struct agent_wait *wait, bool *refused)
+/* NULL = unknown here, as numbers of a stream that never had a record are. */
+static const struct lane *lane_of(const struct agent *agent, const struct agent_wait *wait)
 {
     const struct lanes *lanes = edge_lanes(agent->edge);
 
-    for (size_t i = 0; i < lanes->count; i++) {
-        const struct lane *lane = &lanes->at[i];
-
-        if (strcmp(lane->epoch, wait->receipt.epoch) != 0 || strcmp(lane->name, wait->stream) != 0)
-            continue;
-        *refused = sb_ranges_has(&lane->refused, wait->receipt.seq);
-        return sb_ranges_has(&lane->settled, wait->receipt.seq);
-    }
-    return false;
+    for (size_t i = 0; i < lanes->count; i++)
+        if (strcmp(lanes->at[i].epoch, wait->receipt.epoch) == 0 &&
+            strcmp(lanes->at[i].name, wait->stream) == 0)
+            return &lanes->at[i];
+    return NULL;
 }
 
 struct refusal {
@@ -215,19 +223,46 @@ static int take_reason(void *ctx, const struct outbox_dead *dead)
     return 0;
 }
 
-/* The answer came before anybody waited for it. */
-static void answer_refused(struct agent *agent, const struct agent_wait *wait)
+/* Given up long before anybody waited for it: it lies in the dead letter, in the conflicts, or in
+ * neither any more. */
+static void answer_refused(struct agent *agent, const struct lane *lane,
+                           const struct agent_wait *wait)
 {
     struct refusal refusal = {.wait = wait};
+    char op_id[SB_ID_MAX + 1];
+    bool conflict = false;
     struct sb_err err;
 
-    if (outbox_dead_list(agent->ob, 0, false, take_reason, &refusal, &err) < 0)
-        sb_log_err("dead letters", &err);
-    answer_waited(agent, wait, "rejected", false, false,
-                  refusal.reason.len > 0 ? refusal.reason.data
-                                         : "refused before: see edge_agent dead list",
-                  "");
+    if (outbox_dead_list(agent->ob, 0, false, take_reason, &refusal, &err) < 0 ||
+        (refusal.reason.len == 0 &&
+         outbox_given_up(agent->ob, lane->s, wait->receipt.seq, &conflict, op_id, &err) < 0))
+        sb_log_err("what was refused before", &err);
+    if (conflict)
+        answer_waited(agent, wait, "conflict", false, false,
+                      "in conflict before: see edge_agent conflicts list", "");
+    else
+        answer_waited(agent, wait, "rejected", false, false,
+                      refusal.reason.len > 0 ? refusal.reason.data : "refused before", "");
     sb_buf_free(&refusal.reason);
+}
+
+/* False when nobody has answered it yet. */
+static bool answer_settled(struct agent *agent, struct agent_wait *wait)
+{
+    const struct lane *lane = lane_of(agent, wait);
+    const struct answer *answer;
+
+    if (lane == NULL || !sb_ranges_has(&lane->settled, wait->receipt.seq))
+        return false;
+    answer = answers_find(&agent->answers, wait->receipt.epoch, wait->stream, wait->receipt.seq);
+    if (answer != NULL)
+        answer_from(agent, wait, answer);
+    else if (sb_ranges_has(&lane->refused, wait->receipt.seq))
+        answer_refused(agent, lane, wait);
+    else
+        answer_waited(agent, wait, "stored", true, false, "synced", "");
+    wait->used = false;
+    return true;
 }
 
 static int read_wait(struct sb_span object, struct agent_wait *wait, struct sb_err *err)
@@ -259,7 +294,6 @@ static void call_wait(struct agent *agent, const struct sb_control_call *call,
     struct agent_wait *wait =
         agent_wait_new(agent, WAIT_SETTLED, call->client, agent_call_seconds(object, "timeout"));
     struct sb_err err;
-    bool refused = false;
 
     if (wait == NULL)
         return;
@@ -268,14 +302,8 @@ static void call_wait(struct agent *agent, const struct sb_control_call *call,
         agent_answer_error(agent, call->client, &err);
         return;
     }
-    edge_wake(agent->edge);
-    if (!settled_already(agent, wait, &refused))
-        return;
-    wait->used = false;
-    if (refused)
-        answer_refused(agent, wait);
-    else
-        answer_waited(agent, wait, "stored", true, false, "synced", "");
+    if (!answer_settled(agent, wait))
+        edge_wake(agent->edge);
 }
 
 /* ---- flush ---- */

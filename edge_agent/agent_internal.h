@@ -5,6 +5,7 @@
 #include "common/control.h"
 #include "common/mqtt_link.h"
 #include "edge_agent/agent.h"
+#include "edge_agent/answers.h"
 #include "edge_agent/calls.h"
 #include "edge_agent/collector.h"
 #include "edge_agent/edge.h"
@@ -99,6 +100,7 @@ struct agent {
     struct agent_put puts[AGENT_PUTS_MAX];
     size_t put_count;
     struct agent_wait waits[AGENT_WAITS_MAX];
+    struct answers answers;
 };
 
 /* agent_control.c: the socket */

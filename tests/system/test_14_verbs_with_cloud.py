@@ -45,6 +45,28 @@ def test_wait_returns_with_the_clouds_answer(edge):
     assert text == f"queued {AIR} seq 2, synced\n"
 
 
+def test_whoever_asks_after_the_answer_is_told_it_all_the_same(edge):
+    asked = {"good": '{"pm2_5":1}', "bad": '{"pm2_5":"much"}'}
+    first = {name: put(edge, AIR, "--id", name, record) for name, record in asked.items()}
+    wait_until(edge.settled, 20, "both answered before anybody asks")
+    good, bad = (put(edge, AIR, "--id", name, "--wait", "10s", record, code=int(name == "bad"))
+                 for name, record in asked.items())
+    assert good["seq"] == first["good"]["seq"] and bad["seq"] == first["bad"]["seq"]
+    assert good["synced"] and good["result"] == "stored" and good["updated_at"]
+    assert bad["result"] == "rejected" and "pm2_5" in bad["message"] and bad["updated_at"]
+
+    edge.stop()
+    edge.start()  # another process: it knows from the outbox, which keeps no times
+    wait_until(lambda: edge.status()["is_online"], 20, "online again")
+    good, bad = (put(edge, AIR, "--id", name, "--wait", "10s", record, code=int(name == "bad"))
+                 for name, record in asked.items())
+    assert good["synced"] and good["result"] == "stored" and good["updated_at"] is None
+    assert bad["result"] == "rejected" and "pm2_5" in bad["message"] and bad["updated_at"] is None
+    edge.json("dead", "drop", "--all")
+    bad = put(edge, AIR, "--id", "bad", "--wait", "10s", asked["bad"], code=1)
+    assert bad["result"] == "rejected" and bad["message"] == "refused before"
+
+
 def test_status_and_flush_when_all_is_well(edge):
     edge.put(AIR, [{"pm2_5": n} for n in range(100)])
     counts = edge.json("flush", "--timeout", "20s")

@@ -74,6 +74,24 @@ def fight(pair, user, mine, theirs):
     return conflict
 
 
+def test_whoever_repeats_an_edit_that_lost_is_told_of_the_conflict(pair, user):
+    one, two = pair
+    two.stop()
+    again = ("settings", "put", "--user", user, "--id", "lost-1", "--wait", "10s",
+             '{"theme":"mine"}')
+    assert two.json(*again)["cached"]
+    put(one, user, {"theme": "theirs"})
+    two.start()
+    wait_until(lambda: open_conflicts(two, user), 10, lambda: f"a conflict: {two.log()[-3000:]}")
+    told = two.json(*again)
+    assert told["result"] == "conflict" and not told["synced"] and told["updated_at"]
+    two.stop()
+    two.start()  # another process: it knows from the outbox, which keeps no times
+    told = two.json(*again)
+    assert told["result"] == "conflict" and not told["synced"] and told["updated_at"] is None
+    assert "conflicts list" in told["message"]
+
+
 def test_a_conflict_is_listed_shown_and_kept_until_it_is_decided(pair, user):
     one, two = pair
     mine, theirs = {**BASE, "theme": "mine", "own": 1}, {**BASE, "theme": "theirs", "size": 2}
