@@ -2,7 +2,7 @@
 # Builds the project and runs every check and test, then says how many passed, failed and were skipped.
 #
 # usage: ./test.sh [--long] [--only REGEX] [--no-install] [--help]
-#   --long         full rounds and seeds (hours); writes tests/REPORT-long.md
+#   --long         full rounds and seeds (about half an hour on two processors); writes tests/REPORT-long.md
 #   --only REGEX   only tests whose name matches (names as in the output, such as unit.outbox)
 #   --no-install   do not install missing packages
 #
@@ -73,7 +73,8 @@ check() {
     stage "build $preset: $*"
     ninja -C "build/$preset" -k 0 --quiet "$@" || echo "build $preset" >>"$results/broken"
   fi
-  options=(-L "^($labels)\$" -j "$parallel" --output-on-failure --no-tests=ignore)
+  options=(-L "^($labels)\$" -j "$parallel" --output-on-failure --no-tests=ignore
+    --test-output-size-passed 65536) # skipped cases are read from it
   [ -z "$only" ] || options+=(-R "$only")
   stage "test ${labels//|/, } ($preset)"
   rm -rf "build/$preset/pytest"

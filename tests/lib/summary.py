@@ -3,8 +3,8 @@
 ends with the line 'N passed, N failed, N skipped'. Exit status 1 if anything failed, or if
 nothing ran at all.
 
-Counted is every ctest entry per build; a pytest file is one entry, and each case in it that was
-skipped counts as skipped too (a file skipped whole counts by its cases alone).
+Counted is every ctest entry per build; a pytest file or a unit test program is one entry, and each
+case in it that was skipped counts as skipped too (a file skipped whole counts by its cases alone).
 
 usage: summary.py RESULTS_DIR [--report FILE]
 """
@@ -62,6 +62,19 @@ def pytest_skips(path):
     return skips
 
 
+def cmocka_skips(output):
+    """[(case, reason)] of what a unit test program printed; the reason is its own line before."""
+    skips, reason = {}, ""
+    for line in (output or "").splitlines():
+        if line.startswith("skipped: "):
+            reason = line[len("skipped: "):].strip()
+        match = re.match(r"\[  SKIPPED \] ([a-zA-Z_]\w*)$", line.strip())
+        if match:
+            skips.setdefault(match.group(1), reason)
+            reason = ""
+    return list(skips.items())
+
+
 def read_run(path):
     """The results of one ctest run; its file is named <preset>.<labels>.xml."""
     preset = os.path.basename(path).split(".")[0]
@@ -70,7 +83,7 @@ def read_run(path):
     for case in ET.parse(path).getroot().iter("testcase"):
         name = case.get("name")
         outcome, note = ctest_outcome(case)
-        skips = []
+        skips = cmocka_skips(case.findtext("system-out")) if name.startswith("unit.") else []
         if name.startswith("system."):
             skips = pytest_skips(os.path.join(build, "pytest", name[len("system."):] + ".xml"))
         if outcome != "skipped" or not skips:
