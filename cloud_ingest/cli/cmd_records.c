@@ -66,7 +66,7 @@ static bool list_document(void *ctx, const char *id, struct document_row *row)
 
 static int list(struct listing *l, struct sb_err *err)
 {
-    static const char *const heads[] = {"ID", ">VERSION", "UPDATED", "DEVICE", "", ">SIZE"};
+    static const char *const heads[] = {"ID", ">VERSION", "UPDATED", "DEVICE", "STATE", ">SIZE"};
     int rc;
 
     l->table = sb_table_new(heads, sizeof(heads) / sizeof(heads[0]));
