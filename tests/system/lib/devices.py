@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import threading
+import time
 import uuid
 
 from lib.broker import ADDRESS, HOST, free_ports
@@ -175,8 +176,9 @@ class Device:
         """Puts what change(value) makes of the document; note(receipt). Its daemon is held
         meanwhile: what a pull brought between reading and writing would be taken back by this."""
         running = self.edge.running()
-        for _ in range(50):
+        for attempt in range(50):
             if running:
+                time.sleep(min(0.01 * attempt, 0.3))  # after the first: until it has written
                 self.edge.proc.signal(signal.SIGSTOP)
             try:
                 result = self.read(user, table, id_, "--set", "outbox.busy_timeout=50ms")
