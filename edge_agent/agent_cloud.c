@@ -16,6 +16,14 @@ static int64_t timeout_of(struct sb_span object)
     return timeout_ms > 0 ? timeout_ms : CLOUD_MS;
 }
 
+/* The cloud says that a user is not bound to this device; who can change that, and how, it does
+ * not. Other errors stay as they are. */
+static void explain(const struct agent *agent, const char *user, struct sb_err *err)
+{
+    if (err->code == SB_EFORBIDDEN)
+        edge_forbidden(agent->edge, user, err);
+}
+
 /* ---- settings.restore ---- */
 
 /* Why the document that came could not be opened. */
@@ -45,6 +53,7 @@ static void restored(void *ctx, int taken, uint64_t version, const struct sb_err
     wait->used = false;
     if (own.code == SB_OK && taken == DOCUMENTS_CLOSED)
         find_trouble(wait->agent, wait->user, &own);
+    explain(wait->agent, wait->user, &own);
     if (own.code != SB_OK) {
         agent_answer_error(wait->agent, wait->client, &own);
         return;
@@ -177,6 +186,7 @@ static void cloud_answered(void *ctx, struct sb_span data, const struct sb_err *
         return;
     }
     sb_buf_free(&json);
+    explain(agent, wait->name.user, &own);
     agent_answer_error(agent, wait->client, &own);
 }
 

@@ -88,7 +88,20 @@ static int reload(struct agent *agent, struct changes *c, struct sb_now now, str
     return 0;
 }
 
-/* json: with both lists, or an error. */
+/* What is in force and will not work as it is: keys that cannot be read. */
+static void add_warnings(const struct agent *agent, struct sb_buf *json)
+{
+    struct sb_err trouble;
+
+    sb_put_open(json, "warnings", '[');
+    if (vault_check(agent->vault, &trouble) != 0) {
+        sb_log_err("encryption", &trouble);
+        sb_put_text(json, NULL, trouble.msg);
+    }
+    sb_put_close(json, ']');
+}
+
+/* json: with the lists, or an error. */
 static int run(struct agent *agent, struct sb_now now, struct sb_buf *json, struct sb_err *err)
 {
     struct sb_buf taken = {0}, left = {0};
@@ -105,6 +118,8 @@ static int run(struct agent *agent, struct sb_now now, struct sb_buf *json, stru
     sb_put_bool(json, "success", true);
     sb_put_raw(json, "reloaded", sb_buf_span(&taken));
     sb_put_raw(json, "restart", sb_buf_span(&left));
+    if (rc == 0)
+        add_warnings(agent, json);
     sb_put_close(json, '}');
     sb_buf_free(&taken);
     sb_buf_free(&left);

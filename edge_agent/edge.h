@@ -78,6 +78,8 @@ void edge_status(const struct edge *edge, struct edge_status *out);
 /* Whether anything of that user (NULL = of any) is being read from the cloud or is due; *err: why
  * reading failed last, code SB_OK where it went well since. */
 bool edge_pulling(const struct edge *edge, const char *user, struct sb_err *err);
+/* What the cloud's SB_EFORBIDDEN about a user means here, and what helps. */
+void edge_forbidden(const struct edge *edge, const char *user, struct sb_err *err);
 
 /* Called in edge_tick after the commit that settled lo..hi of a stream, or refused it: `result` is
  * stored (or a duplicate), rejected or conflict, with code and reason where it has any; at: when

@@ -117,13 +117,17 @@ static bool idle(const struct pull *pull)
     return pull->phase == PULL_IDLE && !pull->wanted && !pull->reads_wanted;
 }
 
+void edge_forbidden(const struct edge *edge, const char *user, struct sb_err *err)
+{
+    sb_fail(err, SB_EFORBIDDEN,
+            "user %s is not bound to this device in the cloud: cloud_ingest device grant %s %s",
+            user, edge->device, user);
+}
+
 static void tell_why(const struct edge *edge, const struct pull *pull, struct sb_err *err)
 {
     if (pull->code == SB_EFORBIDDEN)
-        sb_fail(err, pull->code,
-                "user %s is not bound to this device in the cloud: cloud_ingest "
-                "device grant %s %s",
-                pull->user, edge->device, pull->user);
+        edge_forbidden(edge, pull->user, err);
     else
         sb_fail(err, pull->code, "user %s: %s cannot be read from the cloud", pull->user,
                 pull->table[0] != '\0' ? pull->table : "conflicts");

@@ -121,6 +121,7 @@ int cmd_reload(struct sb_cli *cli)
     } else {
         print_keys("taken up:", agent_cli_get(sb_buf_span(&answer), "reloaded"));
         print_keys("needs a restart:", agent_cli_get(sb_buf_span(&answer), "restart"));
+        print_keys("does not work as it is:", agent_cli_get(sb_buf_span(&answer), "warnings"));
     }
     sb_buf_free(&answer);
     return status;

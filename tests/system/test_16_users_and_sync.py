@@ -341,6 +341,10 @@ def test_the_indicator_tells_whose_binding_is_missing(pair, user, stack):
         assert "device grant" in one.cli(*words).stdout
     result = one.cli("sync", "--timeout", "5s", check=False)
     assert result.returncode == 4 and f"user {other}: " in result.stderr
+    for verb in (("settings", "restore"), ("settings", "history", "--cloud")):
+        refused = one.cli(*verb, "--user", other, check=False)
+        assert refused.returncode != 0
+        assert f"device grant {one.device} {other}" in refused.stderr, refused
     stack.ingest.cli("device", "grant", one.device, other)
     assert one.json("sync")["success"]
     assert one.json("status", "--user", other)["last_error"] is None

@@ -505,7 +505,14 @@ def test_a_key_file_that_others_may_read_is_refused(fleet, home, abc, mode):
     assert refused.returncode == 6 and "no_key" in refused.stderr, refused
     assert str(file.name) in refused.stderr and "others" in refused.stderr, refused.stderr
     assert b.get(home) == {"v": 1} and fleet.cloud_tokens(home) == 1
+    b.edge.configure(encryption__users=home)  # listed by name, so that its key is checked
+    warned = b.edge.json("reload")["warnings"]
+    assert len(warned) == 1 and file.name in warned[0], warned
+    assert file.name in b.edge.cli("reload").stdout
     file.chmod(0o600)
+    assert b.edge.json("reload")["warnings"] == []
+    b.edge.configure(encryption__users="*")
+    b.edge.cli("reload")
     b.put(home, {"v": 2})
     fleet.wait_same_text(home, value={"v": 2})
 
