@@ -76,6 +76,7 @@ struct pull {
     unsigned reads, open_reads;  /* asked for; not answered */
     unsigned blocked;            /* stale ones with operations pending */
     bool reads_end;              /* there are no more of them */
+    enum sb_code refused;        /* why the first that cannot be read cannot, SB_OK = all can */
     uint64_t counter;            /* table "": the highest version of the user that is known */
     int64_t ops_after, ops_next; /* conflicts: operations up to here were asked about */
     uint64_t entries_after;      /* ... and entries of the answer */

@@ -60,6 +60,7 @@ static void begin(struct edge *edge, struct pull *pull, struct sb_now now)
     pull->wanted = pull->reads_wanted = pull->reads_end = false;
     pull->after[0] = '\0';
     pull->reads = pull->open_reads = pull->blocked = 0;
+    pull->refused = SB_OK;
     pull->ops_after = pull->ops_next = 0;
     pull->entries_after = 0;
     if (pull->phase == PULL_PAGES && pull->table[0] != '\0')

@@ -1,6 +1,7 @@
 /* Stale documents, read again by id. */
 #include <string.h>
 
+#include "common/log.h"
 #include "common/rules.h"
 #include "edge_agent/edge_internal.h"
 
@@ -94,6 +95,20 @@ static int read_some(struct edge *edge, struct pull *pull, struct sb_now now, bo
     return rc;
 }
 
+/* All were asked for. One that cannot be read is tried again later, as a pull that failed. */
+static void end_reads(struct edge *edge, struct pull *pull, struct sb_now now)
+{
+    struct sb_err err;
+
+    if (pull->refused == SB_OK) {
+        edge_pull_end(edge, pull, now);
+        return;
+    }
+    sb_fail(&err, pull->refused, "a document of %s cannot be read from the cloud: see the log",
+            pull->table);
+    edge_pull_fail(edge, pull, &err, now);
+}
+
 void edge_pull_read_stale(struct edge *edge, struct pull *pull, struct sb_now now)
 {
     bool more = !pull->reads_end && pull->table[0] != '\0' && sb_rule(SB_RULE_REREAD);
@@ -109,7 +124,7 @@ void edge_pull_read_stale(struct edge *edge, struct pull *pull, struct sb_now no
     if (rc < 0)
         edge_pull_fail(edge, pull, &err, now);
     else if ((pull->reads_end || pull->table[0] == '\0') && pull->open_reads == 0)
-        edge_pull_end(edge, pull, now);
+        end_reads(edge, pull, now);
 }
 
 /* No answer can carry it: it stays what it is here, and is shown. */
@@ -164,6 +179,23 @@ static int forget_rolled_back(struct edge *edge, const struct document_name *nam
     return rc;
 }
 
+/* Does it concern this document alone? Then the others of its table are read all the same. */
+static bool of_one(const struct sb_answer *answer, const struct sb_err *err)
+{
+    return sb_code_class(err->code) == SB_REJECT ||
+           (!answer->success && answer->code == SB_EINTERNAL);
+}
+
+static void note_refused(struct pull *pull, const struct document_name *name,
+                         const struct sb_err *err)
+{
+    if (pull->refused == SB_OK && pull->delay_ms == 0)
+        log_warn("user=%s table=%s id=%s cannot be read from the cloud: code=%s %s", name->user,
+                 name->table, name->id, sb_code_name(err->code), err->msg);
+    if (pull->refused == SB_OK)
+        pull->refused = err->code;
+}
+
 void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct document_name *name,
                             uint64_t seen, const struct sb_answer *answer, struct sb_now now)
 {
@@ -185,6 +217,10 @@ void edge_pull_answer_stale(struct edge *edge, struct pull *pull, const struct d
         rc = sb_fail(&err, answer->code, "%s", answer->reason);
     if (rc == 0 && taken == DOCUMENTS_OLD)
         rc = forget_rolled_back(edge, name, seen, &err);
+    if (rc < 0 && of_one(answer, &err)) {
+        note_refused(pull, name, &err);
+        return;
+    }
     if (rc < 0) {
         edge_pull_fail(edge, pull, &err, now);
         return;

@@ -208,6 +208,39 @@ static void document_that_no_answer_can_hold_is_marked_and_not_asked_for_again(v
     bench_assert_quiet();
 }
 
+static void document_that_cannot_be_read_holds_no_other_up(void **state)
+{
+    struct sent *reads[3];
+
+    (void)state;
+    pull_begin();
+    pull_sync_projects();
+    pull_answer(pull_next_changes("projects", 0),
+                PULL_PAGE("projects",
+                          PULL_LARGE("p1", 2) "," PULL_LARGE("p2", 3) "," PULL_LARGE("p3", 4), 5, 5,
+                          "false"));
+    reads[0] = pull_next_read("p1");
+    reads[1] = pull_next_read("p2");
+    reads[2] = pull_next_read("p3");
+    pull_refuse(reads[0], SB_EINTERNAL);
+    pull_answer(reads[1], "{\"id\":\"p2\",\"exists\":7}"); /* nothing that we can read */
+    pull_answer(reads[2], PULL_DOCUMENT("p3", 4, "{\"n\":3}"));
+    pull_assert_document("p3", "{\"n\":3}");
+    bench_pass(29000);
+    bench_tick();
+    bench_assert_quiet();
+    bench_pass(1000);
+    bench_tick(); /* later again, the two alone */
+    pull_answer(pull_next_changes("projects", 5), PULL_PAGE("projects", "", 5, 5, "false"));
+    pull_answer(pull_next_read("p1"), PULL_DOCUMENT("p1", 2, "{\"n\":1}"));
+    pull_answer(pull_next_read("p2"), PULL_DOCUMENT("p2", 3, "{\"n\":2}"));
+    pull_assert_document("p1", "{\"n\":1}");
+    pull_assert_document("p2", "{\"n\":2}");
+    bench_pass(60000);
+    bench_tick();
+    bench_assert_quiet();
+}
+
 static void skipped_document_is_read_once_nothing_on_it_is_pending(void **state)
 {
     struct sent *batch;
@@ -451,6 +484,7 @@ int main(void)
         CASE(pages_of_a_pull_from_the_beginning_say_when_it_began),
         CASE(document_that_did_not_fit_into_a_page_is_read),
         CASE(document_that_no_answer_can_hold_is_marked_and_not_asked_for_again),
+        CASE(document_that_cannot_be_read_holds_no_other_up),
         CASE(skipped_document_is_read_once_nothing_on_it_is_pending),
         CASE(page_asked_for_before_the_own_ack_does_not_put_the_old_one_back),
         CASE(document_of_a_rejected_operation_is_read_again),
