@@ -329,6 +329,7 @@ static int leave_replaced(struct agent *agent, struct sb_now now, struct sb_err 
     agent->enqueue = NULL;
     agent->ob = NULL;
     agent->round = (struct agent_round){.active = false}; /* it ended with that core */
+    agent->detached = (struct agent_detached){.in_core = false};
     if ((rc = open_outbox(agent, err)) < 0 || (rc = make_edge(agent, err)) < 0 ||
         (rc = agent_export_attach(agent, err)) < 0)
         return rc;

@@ -59,6 +59,13 @@ struct agent_round {
     struct sb_err err;
 };
 
+/* `sync` for which nobody waits (`user add` begins one): one round in the core, however many ask.
+ */
+struct agent_detached {
+    bool in_core;
+    bool again; /* others asked meanwhile: a round of all users follows */
+};
+
 /* Files and the command of changed documents. */
 #define AGENT_EXPORTED_MAX 64 /* changes dealt with and not marked so yet */
 struct agent_export {
@@ -93,6 +100,7 @@ struct agent {
     struct collector *collector;
     struct scheduler scheduler;
     struct agent_round round;
+    struct agent_detached detached;
     struct agent_export export;
     int lock_fd;
     int64_t collect_due_ms, clock_due_ms, state_due_ms, file_due_ms;

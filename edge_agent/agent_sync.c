@@ -359,13 +359,39 @@ static void sync_returned(void *ctx, const struct edge_synced *synced, const str
     wait->err = *err;
 }
 
+static void detached_returned(void *ctx, const struct edge_synced *synced,
+                              const struct sb_err *err);
+
+/* Whom it is for (NULL = all) is pulled at once, also where another round is on its way; that it
+ * ended is noted by the round that follows. */
+static int begin_detached(struct agent *agent, const char *user, const char *table,
+                          struct sb_now now, struct sb_err *err)
+{
+    struct agent_detached *detached = &agent->detached;
+    int rc;
+
+    if (detached->in_core) {
+        detached->again = true;
+        return edge_want(agent->edge, user, table, err);
+    }
+    detached->again = false;
+    rc = edge_sync(agent->edge, user, table, 0, now, detached_returned, agent, err);
+    detached->in_core = rc == 0;
+    return rc;
+}
+
 static void detached_returned(void *ctx, const struct edge_synced *synced, const struct sb_err *err)
 {
-    (void)ctx;
+    struct agent *agent = ctx;
+    struct sb_err trouble;
+
     log_info("sync (asked for): pulled=%llu taken=%llu", (unsigned long long)synced->changes,
              (unsigned long long)synced->taken);
     if (err->code != SB_OK)
         sb_log_err("sync", err);
+    agent->detached.in_core = false;
+    if (agent->detached.again && begin_detached(agent, NULL, NULL, sb_clock_now(), &trouble) != 0)
+        sb_log_err("sync", &trouble);
 }
 
 void agent_sync_check(struct agent_wait *wait, struct sb_now now)
@@ -439,8 +465,7 @@ static void sync_detached(struct agent *agent, uint64_t client, const char *user
 
     retry_trouble(agent);
     edge_wake(agent->edge); /* the user may have been added this moment, by another process */
-    if (edge_sync(agent->edge, or_all(user), or_all(table), 0, now, detached_returned, agent,
-                  &err) != 0) {
+    if (begin_detached(agent, or_all(user), or_all(table), now, &err) != 0) {
         agent_answer_error(agent, client, &err);
         return;
     }

@@ -129,6 +129,9 @@ typedef void (*edge_synced_fn)(void *ctx, const struct edge_synced *synced,
 int edge_sync(struct edge *edge, const char *user, const char *table, int64_t timeout_ms,
               struct sb_now now, edge_synced_fn fn, void *ctx, struct sb_err *err);
 
+/* The same without anybody who waits for its end; it takes no place among the rounds. */
+int edge_want(struct edge *edge, const char *user, const char *table, struct sb_err *err);
+
 /* The same for all users and those tables only whose auto_sync is on: the scheduler's round. */
 int edge_sync_scheduled(struct edge *edge, int64_t timeout_ms, struct sb_now now, edge_synced_fn fn,
                         void *ctx, struct sb_err *err);

@@ -26,6 +26,23 @@ static bool is_asked(const struct asked *asked, const struct pull *pull)
     return !asked->automatic || pull->automatic;
 }
 
+/* All of them are pulled as soon as may be; round: who waits for them, as bits. */
+static void want(struct edge *edge, const struct asked *asked, uint32_t round)
+{
+    for (size_t i = 0; i < edge->pull_count; i++) {
+        struct pull *pull = &edge->pulls[i];
+
+        if (!is_asked(asked, pull))
+            continue;
+        pull->wanted = true;
+        pull->joining |= round;
+        pull->failed &= ~round;
+        pull->not_before_ms = 0;
+    }
+    edge->pulls_busy = edge->awake = edge->tell_due = true;
+    edge->tell_not_before_ms = 0;
+}
+
 static int begin_round(struct edge *edge, const struct asked *asked, int64_t timeout_ms,
                        struct sb_now now, edge_synced_fn fn, void *ctx, struct sb_err *err)
 {
@@ -42,33 +59,39 @@ static int begin_round(struct edge *edge, const struct asked *asked, int64_t tim
         .used = true, .full = asked->table == NULL && !asked->automatic, .fn = fn, .ctx = ctx};
     snprintf(round->user, sizeof(round->user), "%s", asked->user != NULL ? asked->user : "");
     round->deadline_ms = timeout_ms > 0 ? now.mono_ms + timeout_ms : INT64_MAX;
-    for (size_t i = 0; i < edge->pull_count; i++) {
-        struct pull *pull = &edge->pulls[i];
-
-        if (!is_asked(asked, pull))
-            continue;
-        pull->wanted = true;
-        pull->joining |= bit(n);
-        pull->failed &= ~bit(n);
-        pull->not_before_ms = 0;
-    }
-    edge->pulls_busy = edge->awake = edge->tell_due = true;
-    edge->tell_not_before_ms = 0;
+    want(edge, asked, bit(n));
     return 0;
+}
+
+static int find_user(struct edge *edge, const char *user, struct sb_err *err)
+{
+    bool found = true;
+    int rc = user != NULL ? outbox_user_find(edge->ob, user, &found, err) : 0;
+
+    if (rc < 0)
+        return rc;
+    return found ? 0 : sb_fail(err, SB_ENOT_FOUND, "user %s is not on this device", user);
 }
 
 int edge_sync(struct edge *edge, const char *user, const char *table, int64_t timeout_ms,
               struct sb_now now, edge_synced_fn fn, void *ctx, struct sb_err *err)
 {
     const struct asked asked = {.user = user, .table = table};
-    bool found = true;
-    int rc = user != NULL ? outbox_user_find(edge->ob, user, &found, err) : 0;
+    int rc = find_user(edge, user, err);
+
+    return rc < 0 ? rc : begin_round(edge, &asked, timeout_ms, now, fn, ctx, err);
+}
+
+int edge_want(struct edge *edge, const char *user, const char *table, struct sb_err *err)
+{
+    const struct asked asked = {.user = user, .table = table};
+    int rc = find_user(edge, user, err);
 
     if (rc < 0)
         return rc;
-    if (!found)
-        return sb_fail(err, SB_ENOT_FOUND, "user %s is not on this device", user);
-    return begin_round(edge, &asked, timeout_ms, now, fn, ctx, err);
+    edge_pulls_look(edge);
+    want(edge, &asked, 0);
+    return 0;
 }
 
 int edge_sync_scheduled(struct edge *edge, int64_t timeout_ms, struct sb_now now, edge_synced_fn fn,

@@ -69,6 +69,27 @@ def test_add_begins_with_a_first_sync(pair, user):
     assert user in two.cli("user", "list").stdout
 
 
+def test_many_are_added_while_the_cloud_is_away(pair, user, stack):
+    """More than rounds have places: each has its first sync once it is back, and `sync` its place."""
+    one, two = pair
+    names = [f"{user[:50]}-{n}" for n in range(18)]
+    for name in (names[0], names[-1]):
+        stack.ingest.cli("device", "grant", one.device, name)
+        put(one, name, {"v": name}, "--wait", "10s")
+    for name in names:
+        stack.ingest.cli("device", "grant", two.device, name)
+    stack.ingest.stop()
+    for name in names:
+        assert two.json("user", "add", name)["sync_started"], name
+    late = two.cli("sync", "--timeout", "500ms", check=False)
+    assert late.returncode == 3 and "busy" not in late.stderr, late
+    stack.ingest.start()
+    for name in (names[0], names[-1]):
+        wait_settings(two, name, {"v": name})
+    wait_until(lambda: all(entry(two, name)["synced_at"] for name in names), 20,
+               lambda: f"the end of each first sync: {two.log()[-2000:]}")
+
+
 def test_without_the_daemon_the_first_sync_is_at_its_start(pair, user):
     one, two = pair
     put(one, user, {"v": 1}, "--wait", "10s")

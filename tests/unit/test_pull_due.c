@@ -331,6 +331,20 @@ static void too_many_rounds_are_refused(void **state)
         -SB_EBUSY);
 }
 
+static void what_is_wanted_is_pulled_and_takes_no_place(void **state)
+{
+    (void)state;
+    pull_begin();
+    assert_int_equal(edge_want(bench.edge, "nobody", NULL, &kit_err), -SB_ENOT_FOUND);
+    for (int i = 0; i <= EDGE_SYNCS_MAX; i++)
+        assert_int_equal(edge_want(bench.edge, "user-1", "projects", &kit_err), 0);
+    bench_tick();
+    pull_answer(pull_next_changes("projects", 0), PULL_PAGE("projects", "", 5, 5, "false"));
+    pull_assert_cursor("projects", 5);
+    bench_tick();
+    bench_assert_quiet();
+}
+
 static void round_without_users_ends_at_once(void **state)
 {
     struct pull_outcome outcome = {0};
@@ -387,6 +401,7 @@ int main(void)
         CASE(round_that_takes_too_long_is_told_and_goes_on),
         CASE(round_that_joins_a_pull_waits_for_another_one),
         CASE(too_many_rounds_are_refused),
+        CASE(what_is_wanted_is_pulled_and_takes_no_place),
         CASE(round_without_users_ends_at_once),
         CASE(round_while_offline_waits_for_the_welcome),
     };
