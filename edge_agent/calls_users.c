@@ -252,18 +252,41 @@ static int note_unsent(void *ctx, const struct document_name *name,
     return 0;
 }
 
+struct backfilled {
+    uint64_t documents, history; /* queued */
+    uint64_t refused;            /* documents whose table the cloud does not have: they stay here */
+};
+
+/* A table that the cloud does not have is asked about first: a refusal by the queue would take the
+ * switches of this call with it. */
+static int backfill_one(const struct calls *c, const struct document_name *name, struct sb_now now,
+                        struct backfilled *filled, struct sb_err *err)
+{
+    struct enqueue_receipt receipt;
+    bool known = false, declared = false;
+    int rc = 0;
+
+    if (strcmp(name->table, SB_TABLE_SETTINGS) != 0)
+        rc = outbox_table_declared(c->ob, name->table, &known, &declared, err);
+    if (rc == 0 && known && !declared) {
+        filled->refused++;
+        return 0;
+    }
+    if (rc == 0)
+        rc = enqueue_backfill(c->eq, name, now, c->rng, &receipt, err);
+    filled->documents += rc == 0 && receipt.queued;
+    return rc;
+}
+
 static int backfill_documents(const struct calls *c, const struct setting *s, struct sb_now now,
-                              uint64_t *queued, struct sb_err *err)
+                              struct backfilled *filled, struct sb_err *err)
 {
     struct unsent unsent = {.s = s};
-    struct enqueue_receipt receipt;
     int rc = outbox_documents_unsent(c->ob, s->user, s->table[0] != '\0' ? s->table : NULL,
                                      note_unsent, &unsent, err);
 
-    for (size_t i = 0; rc >= 0 && i < unsent.count; i++) {
-        rc = enqueue_backfill(c->eq, &unsent.names[i], now, c->rng, &receipt, err);
-        *queued += rc == 0 && receipt.queued;
-    }
+    for (size_t i = 0; rc >= 0 && i < unsent.count; i++)
+        rc = backfill_one(c, &unsent.names[i], now, filled, err);
     free(unsent.names);
     return rc < 0 ? rc : 0;
 }
@@ -287,7 +310,7 @@ static int note_history(void *ctx, int64_t id, struct sb_span body)
 }
 
 static int backfill_history(const struct calls *c, const char *user, int64_t mark,
-                            struct sb_now now, uint64_t *queued, struct sb_err *err)
+                            struct sb_now now, struct backfilled *filled, struct sb_err *err)
 {
     struct slice *slice = sb_xcalloc(1, sizeof(*slice));
     int rc;
@@ -298,7 +321,7 @@ static int backfill_history(const struct calls *c, const char *user, int64_t mar
         rc = outbox_history_since(c->ob, user, slice->last, note_history, slice, err);
         for (size_t i = 0; rc >= 0 && i < slice->count; i++)
             rc = enqueue_history_again(c->eq, user, sb_buf_span(&slice->texts[i]), now, err);
-        *queued += rc >= 0 ? slice->count : 0;
+        filled->history += rc >= 0 ? slice->count : 0;
     } while (rc >= 0 && slice->count == HISTORY_SLICE);
     for (size_t i = 0; i < HISTORY_SLICE; i++)
         sb_buf_free(&slice->texts[i]);
@@ -333,7 +356,7 @@ static int set_sync(const struct calls *c, const struct setting *s, struct sb_er
 }
 
 static int apply(const struct calls *c, const struct setting *s, struct sb_now now,
-                 uint64_t *documents, uint64_t *history, struct sb_err *err)
+                 struct backfilled *filled, struct sb_err *err)
 {
     struct setting_auto all = {c, s, err};
     struct mark mark = {0};
@@ -349,9 +372,9 @@ static int apply(const struct calls *c, const struct setting *s, struct sb_now n
         rc = set_sync(c, s, err);
     if (rc < 0 || !s->backfill)
         return rc < 0 ? rc : 0;
-    rc = backfill_documents(c, s, now, documents, err);
+    rc = backfill_documents(c, s, now, filled, err);
     if (rc == 0 && is_meant(s, SB_UP_HISTORY) && mark.off && s->has_sync && s->sync)
-        rc = backfill_history(c, s->user, mark.at, now, history, err);
+        rc = backfill_history(c, s->user, mark.at, now, filled, err);
     return rc;
 }
 
@@ -360,7 +383,7 @@ int calls_user_set(const struct calls *c, struct sb_span call, struct sb_now now
 {
     struct user_figures figures;
     struct setting s;
-    uint64_t documents = 0, history = 0;
+    struct backfilled filled = {0};
     int rc = read_setting(call, &s, err);
 
     if (rc == 0)
@@ -368,14 +391,15 @@ int calls_user_set(const struct calls *c, struct sb_span call, struct sb_now now
     if (rc == 0)
         rc = check_known(c, s.user, &figures, err);
     if (rc == 0)
-        rc = apply(c, &s, now, &documents, &history, err);
+        rc = apply(c, &s, now, &filled, err);
     if (rc == 0)
         rc = enqueue_commit(c->eq, err);
     if (rc != 0)
         return rc;
     sb_put_open(out, "backfilled", '{');
-    sb_put_u64(out, "documents", documents);
-    sb_put_u64(out, "history", history);
+    sb_put_u64(out, "documents", filled.documents);
+    sb_put_u64(out, "history", filled.history);
+    sb_put_u64(out, "refused", filled.refused);
     sb_put_close(out, '}');
     return add_user(c, s.user, out, err);
 }

@@ -291,6 +291,9 @@ static void print_set(struct sb_cli *cli, struct sb_buf *answer)
         printf(", %llu documents and %llu records of history queued",
                (unsigned long long)agent_cli_number(filled, "documents"),
                (unsigned long long)agent_cli_number(filled, "history"));
+    if (agent_cli_number(filled, "refused") > 0)
+        printf("; %llu stay here: the cloud does not have their table",
+               (unsigned long long)agent_cli_number(filled, "refused"));
     printf("\n");
 }
 

@@ -161,7 +161,7 @@ def test_sync_off_keeps_edits_here_and_backfill_sends_them(pair, user, stack):
     assert settings(one, user) == {"v": 2}  # what only a switch holds back is not overwritten
     assert stack.ingest.settings(user)["settings"] == {"v": 1, "w": 1}
     filled = one.json("user", "set", user, "sync=yes", "--backfill")
-    assert filled["backfilled"] == {"documents": 1, "history": 0} and filled["unsent"] == 0
+    assert filled["backfilled"] == {"documents": 1, "history": 0, "refused": 0} and filled["unsent"] == 0
     for edge in pair:
         wait_settings(edge, user, {"v": 2, "w": 1})
     assert "0 documents and 0 records" in one.cli("user", "set", user, "--backfill").stdout

@@ -584,7 +584,7 @@ def test_history_that_was_switched_off_is_sent_when_asked_for(fleet, home, abc):
     a.wait_settled()
     assert [r["command_id"] for r in fleet.ingest.history(home)] == ["before"]
     filled = a.edge.json("user", "set", home, "--stream", "history", "sync=yes", "--backfill")
-    assert filled["backfilled"] == {"documents": 0, "history": 3}
+    assert filled["backfilled"] == {"documents": 0, "history": 3, "refused": 0}
     a.edge.put(f"history/{home}", {"command_id": "after"})
     a.wait_settled()
     assert {r["command_id"] for r in fleet.ingest.history(home)} == {

@@ -183,6 +183,24 @@ static void sync_off_keeps_documents_here_until_they_are_backfilled(void **state
     refuses("{\"verb\":\"user.set\",\"user\":\"u1\",\"sync\":\"no\"}", SB_EBAD_TYPE);
 }
 
+static void documents_of_a_table_that_is_gone_hold_no_other_backfill_up(void **state)
+{
+    char tables[1][SB_NAME_MAX + 1] = {"others"};
+
+    (void)state;
+    does("{\"verb\":\"user.add\",\"user\":\"u1\"}", "");
+    does("{\"verb\":\"user.set\",\"user\":\"u1\",\"sync\":false}", "");
+    does(PUT("p1", "{}"), "\"queued\":false");
+    does(SETTINGS("{\"v\":1}"), "\"queued\":false");
+    assert_int_equal(outbox_begin(kit_ob, &kit_err), 0);
+    assert_int_equal(outbox_tables_set(kit_ob, tables, 1, &kit_err), 0);
+    assert_int_equal(outbox_commit(kit_ob, &kit_err), 0);
+    does("{\"verb\":\"user.set\",\"user\":\"u1\",\"sync\":true,\"backfill\":true}",
+         "\"documents\":1,\"history\":0,\"refused\":1");
+    assert_int_equal(pending(SB_UP_SETTINGS), 1);
+    assert_int_equal(pending(SB_UP_RECORDS), 0);
+}
+
 static void history_made_while_sync_was_off_is_backfilled_once(void **state)
 {
     char id[24];
@@ -247,6 +265,7 @@ int main(void)
         TEST(a_purge_takes_nothing_that_is_still_to_be_sent),
         TEST(auto_sync_is_a_switch_of_a_table),
         TEST(sync_off_keeps_documents_here_until_they_are_backfilled),
+        TEST(documents_of_a_table_that_is_gone_hold_no_other_backfill_up),
         TEST(history_made_while_sync_was_off_is_backfilled_once),
         TEST(every_document_of_a_user_goes_again),
         TEST(calls_are_told_apart),
