@@ -8,7 +8,7 @@
     libinih-dev libsqlite3-dev libssl-dev zlib1g-dev)
   run_packages=(mosquitto mosquitto-clients openssl)
   test_packages=(libcmocka-dev python3 python3-pytest python3-paho-mqtt python3-cryptography
-    pyflakes3 clang-format clang-tidy cppcheck shellcheck)
+    tzdata pyflakes3 clang-format clang-tidy cppcheck shellcheck)
 }
 
 apt_lib=$(dirname "${BASH_SOURCE[0]}")
