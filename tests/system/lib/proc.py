@@ -59,8 +59,16 @@ class Proc:
         self._signal(signal.SIGKILL)
         self._popen.wait()
 
+    def _heeds(self, number):
+        """Whether it has begun to look after that signal (until then it would just end)."""
+        with open(f"/proc/{self.pid}/status") as status:
+            masks = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", status.read(), re.MULTILINE)
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
     def terminate(self, timeout=5):
         """SIGTERM; returns the exit status. Fails, having killed it, after the timeout."""
+        wait_until(lambda: not self.running() or self._heeds(signal.SIGTERM), timeout,
+                   lambda: f"{self._name()} to heed SIGTERM:\n{self._tail()}")
         self._signal(signal.SIGTERM)
         try:
             return self._popen.wait(timeout)
