@@ -12,6 +12,7 @@
 #define RATIO_APPLIES 65536 /* of output; below, the ratio says nothing */
 
 struct sb_gzip {
+    int level;
     z_stream deflate;
     z_stream inflate;
 };
@@ -21,6 +22,7 @@ struct sb_gzip *sb_gzip_new(int level)
     struct sb_gzip *gzip = sb_xcalloc(1, sizeof(*gzip));
 
     SB_CHECK(level >= 1 && level <= 9);
+    gzip->level = level;
     SB_CHECK(deflateInit2(&gzip->deflate, level, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) ==
              Z_OK);
     SB_CHECK(inflateInit2(&gzip->inflate, GZIP_WINDOW) == Z_OK);
@@ -52,25 +54,44 @@ static Bytef *input_of(struct sb_span data)
     return pointer.to;
 }
 
-void sb_gzip_pack(struct sb_gzip *gzip, struct sb_span data, struct sb_buf *out)
+/* Appends data as one member; false, and out as before, where that is not smaller. */
+static bool deflate_member(struct sb_gzip *gzip, int strategy, struct sb_span data,
+                           struct sb_buf *out)
 {
     z_stream *stream = &gzip->deflate;
 
+    SB_CHECK(deflateReset(stream) == Z_OK);
+    SB_CHECK(deflateParams(stream, gzip->level, strategy) == Z_OK);
+    sb_buf_reserve(out, data.len);
+    stream->next_in = input_of(data);
+    stream->avail_in = (uInt)data.len;
+    stream->next_out = (Bytef *)out->data + out->len;
+    stream->avail_out = (uInt)data.len - 1; /* no more than this is worth it */
+    if (deflate(stream, Z_FINISH) == Z_STREAM_END)
+        out->len += stream->total_out;
+    else
+        stream->total_out = 0;
+    out->data[out->len] = '\0';
+    return stream->total_out > 0;
+}
+
+/* A member that unpacks to more than the other end believes would never be read. */
+static bool is_believed(size_t len, size_t packed)
+{
+    return len <= RATIO_APPLIES || len <= packed * SB_GZIP_MAX_RATIO;
+}
+
+void sb_gzip_pack(struct sb_gzip *gzip, struct sb_span data, struct sb_buf *out)
+{
+    size_t before = out->len;
+
     SB_CHECK(data.len <= UINT32_MAX / 2);
-    if (data.len > SB_GZIP_MIN_BYTES) {
-        sb_buf_reserve(out, data.len);
-        SB_CHECK(deflateReset(stream) == Z_OK);
-        stream->next_in = input_of(data);
-        stream->avail_in = (uInt)data.len;
-        stream->next_out = (Bytef *)out->data + out->len;
-        stream->avail_out = (uInt)data.len - 1; /* no more than this is worth it */
-        if (deflate(stream, Z_FINISH) == Z_STREAM_END) {
-            out->len += stream->total_out;
-            out->data[out->len] = '\0';
-            return;
-        }
+    if (data.len <= SB_GZIP_MIN_BYTES || !deflate_member(gzip, Z_DEFAULT_STRATEGY, data, out)) {
+        sb_buf_add_span(out, data);
+    } else if (!is_believed(data.len, out->len - before)) {
+        out->len = before;
+        SB_CHECK(deflate_member(gzip, Z_HUFFMAN_ONLY, data, out)); /* to an eighth at best */
     }
-    sb_buf_add_span(out, data);
 }
 
 /* Inflates until the member ends; its bytes are appended to out. */

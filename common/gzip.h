@@ -18,7 +18,8 @@ void sb_gzip_free(struct sb_gzip *gzip);
 bool sb_gzip_is(struct sb_span data);
 
 /* Appends data to out, in one gzip member when data is over SB_GZIP_MIN_BYTES and that is smaller,
- * else as it is. Cannot fail. */
+ * else as it is. What would shrink to less than a SB_GZIP_MAX_RATIO-th is packed less tightly, so
+ * that sb_gzip_unpack takes it. Cannot fail. */
 void sb_gzip_pack(struct sb_gzip *gzip, struct sb_span data, struct sb_buf *out);
 
 /* Appends the contents of a payload to out: as it is when it is not gzip; else inflated in pieces,

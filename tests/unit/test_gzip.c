@@ -115,6 +115,32 @@ static void what_gzip_does_not_make_smaller_stays_plain(void **state)
     sb_buf_free(&packed);
 }
 
+/* A document of zeros shrinks to less than the other end believes. */
+static void what_shrinks_too_well_comes_back_all_the_same(void **state)
+{
+    static const size_t sizes[] = {65536, 65537, 70000, 300000, 1000000};
+
+    (void)state;
+    for (int level = 1; level <= 9; level += 4) {
+        struct sb_gzip *packer = sb_gzip_new(level);
+
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            struct sb_buf text = {0}, packed = {0}, out = {0};
+
+            while (text.len < sizes[i])
+                sb_buf_add_str(&text, "0,");
+            sb_gzip_pack(packer, sb_buf_span(&text), &packed);
+            assert_true(packed.len < text.len / 4);
+            assert_int_equal(unpack(sb_buf_span(&packed), LIMIT, &out, NULL), 0);
+            assert_true(sb_span_eq(sb_buf_span(&out), sb_buf_span(&text)));
+            sb_buf_free(&text);
+            sb_buf_free(&packed);
+            sb_buf_free(&out);
+        }
+        sb_gzip_free(packer);
+    }
+}
+
 static void still_works(void)
 {
     struct sb_buf text = text_of(3000), packed = packed_of(sb_buf_span(&text)), out = {0};
@@ -294,6 +320,7 @@ int main(void)
         cmocka_unit_test(what_was_packed_comes_back),
         cmocka_unit_test(packing_twice_gives_the_same_bytes),
         cmocka_unit_test(what_gzip_does_not_make_smaller_stays_plain),
+        cmocka_unit_test(what_shrinks_too_well_comes_back_all_the_same),
         cmocka_unit_test(every_cut_off_member_is_refused),
         cmocka_unit_test(more_than_one_member_or_anything_behind_it_is_refused),
         cmocka_unit_test(a_wrong_checksum_or_length_is_refused),
