@@ -21,8 +21,10 @@ struct sb_json_limits {
 #define SB_JSON_MAX_DEPTH 32
 #define SB_JSON_MAX_NODES 100000
 
-/* Levels of one document: the batch that it travels in has three of its own. */
+/* Levels and values of one document: the batch that it travels in has three, and some of its own
+ * (64 fields of a reading, the header, the operation). */
 #define SB_DOCUMENT_MAX_DEPTH (SB_JSON_MAX_DEPTH - 3)
+#define SB_DOCUMENT_MAX_NODES (SB_JSON_MAX_NODES - 256)
 
 enum sb_json_type {
     SB_JSON_NULL,

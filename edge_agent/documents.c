@@ -162,7 +162,7 @@ static int check_record(const struct sb_buf *body, struct sb_err *err)
     const struct sb_json_limits limits = {
         .max_bytes = SB_RECORD_MAX_BYTES,
         .max_depth = SB_DOCUMENT_MAX_DEPTH + 1, /* the document's, inside of the operation */
-        .max_nodes = SB_JSON_MAX_NODES + 16,
+        .max_nodes = SB_DOCUMENT_MAX_NODES + 16,
     };
 
     return sb_json_check(sb_buf_span(body), &limits, NULL, err);

@@ -254,7 +254,7 @@ static int check_object(struct enqueue *eq, struct sb_span text, size_t overhead
         .max_bytes =
             eq->switches.max_record_bytes > overhead ? eq->switches.max_record_bytes - overhead : 0,
         .max_depth = SB_DOCUMENT_MAX_DEPTH,
-        .max_nodes = SB_JSON_MAX_NODES,
+        .max_nodes = SB_DOCUMENT_MAX_NODES,
     };
     int rc = sb_json_check(text, &limits, object, err);
 

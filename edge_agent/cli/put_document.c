@@ -11,7 +11,7 @@ void put_document_fini(struct put_document *document)
 }
 
 static const struct sb_json_limits document_limits = {SB_RECORD_MAX_BYTES, SB_DOCUMENT_MAX_DEPTH,
-                                                      SB_JSON_MAX_NODES};
+                                                      SB_DOCUMENT_MAX_NODES};
 
 static int add_document(struct put *put, struct sb_span record, struct sb_span id,
                         struct enqueue_receipt *receipt, struct sb_err *err)

@@ -7,6 +7,8 @@
 
 #include "common/batch_decoder.h"
 #include "common/gzip.h"
+#include "common/json_scan.h"
+#include "edge_agent/enqueue.h"
 #include "edge_agent/publisher.h"
 
 #define AIR  "sensors/air_quality"
@@ -83,6 +85,49 @@ static void assert_records(void)
                  (unsigned long long)(batch.first_seq + i));
         assert_true(sb_span_is(batch.records[i].text, expected));
     }
+}
+
+/* A record of as many values as asked for. */
+static int enqueue_values(struct enqueue *eq, const struct sb_stream *stream, size_t values)
+{
+    struct sb_buf record = {0};
+    int rc;
+
+    sb_buf_add_str(&record, "{\"command_id\":\"c\",\"list\":[0");
+    for (size_t i = 4; i < values; i++)
+        sb_buf_add_str(&record, ",0");
+    sb_buf_add_str(&record, "]}");
+    if (stream->class == SB_UP_SETTINGS)
+        rc = enqueue_settings(eq, stream->name, sb_buf_span(&record), SB_SPAN(""), kit_now,
+                              &kit_rng, NULL, &kit_err);
+    else
+        rc = enqueue_record(eq, stream, sb_buf_span(&record), SB_SPAN(""), kit_now, NULL, &kit_err);
+    sb_buf_free(&record);
+    return rc;
+}
+
+static void the_largest_record_that_is_taken_can_be_read(void **state)
+{
+    static const struct enqueue_switches all_on = {true, true, true, true, 0};
+    static const struct sb_stream streams[] = {
+        {SB_UP_SENSORS, "air_quality"}, {SB_UP_HISTORY, "user-1"}, {SB_UP_SETTINGS, "user-1"}};
+    struct enqueue *eq = enqueue_new(kit_ob, &all_on, KIT_BOOT);
+    char name[SB_STREAM_MAX + 1];
+
+    (void)state;
+    enqueue_set_codec(eq, "edge-001", NULL);
+    for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+        size_t values = SB_JSON_MAX_NODES + 100;
+        int rc;
+
+        while ((rc = enqueue_values(eq, &streams[i], values)) == -SB_ETOO_MANY_NODES)
+            values--;
+        assert_int_equal(rc, 0);
+        assert_int_equal(enqueue_commit(eq, &kit_err), 0);
+        sb_stream_print(&streams[i], name);
+        assert_built(kit_load(name), 1, 1, 1, 1000, SB_BATCH_MAX_BYTES);
+    }
+    enqueue_free(eq);
 }
 
 static void chunks_are_joined_into_one_batch(void **state)
@@ -331,6 +376,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(chunks_are_joined_into_one_batch),
+        CASE(the_largest_record_that_is_taken_can_be_read),
         CASE(any_part_of_chunks_can_be_sent),
         CASE(record_limit_cuts_the_batch),
         CASE(byte_limit_cuts_the_batch_and_one_record_always_goes),
