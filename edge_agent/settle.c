@@ -154,11 +154,15 @@ static void mark_refused(struct lane *lane, uint64_t seq)
     lane->dirty = true;
 }
 
-static int settle_rejection(struct settling *st, const struct sb_rejection *rejection)
+/* lo..hi is what was sent: a reply may name far more. */
+static int settle_rejection(struct settling *st, const struct sb_rejection *rejection, uint64_t lo,
+                            uint64_t hi)
 {
     int rc = 0;
 
-    for (uint64_t seq = rejection->lo; rc == 0 && seq <= rejection->hi; seq++) {
+    lo = rejection->lo > lo ? rejection->lo : lo;
+    hi = rejection->hi < hi ? rejection->hi : hi;
+    for (uint64_t seq = lo; rc == 0 && seq <= hi; seq++) {
         if (!open_row(st, seq))
             continue;
         rc = reread_rejected(st, seq);
@@ -239,7 +243,7 @@ static int settle_rows(struct settling *st, uint64_t lo, uint64_t hi)
     int rc = settle_versions(st, lo, hi);
 
     for (size_t i = 0; rc == 0 && i < reply->rejected_count; i++)
-        rc = settle_rejection(st, &reply->rejected[i]);
+        rc = settle_rejection(st, &reply->rejected[i], lo, hi);
     for (size_t i = 0; rc == 0 && i < reply->conflict_count; i++)
         rc = settle_conflict(st, &reply->conflicts[i]);
     return rc < 0 ? rc : settle_rest(st, lo, hi);

@@ -3,6 +3,7 @@
 #include "edge_kit.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "edge_agent/settle.h"
 
@@ -141,6 +142,25 @@ static void reply_about_other_numbers_settles_nothing(void **state)
     reply.accepted = 0;
     settle(lane);
     assert_sets(AIR, "[]", "[]");
+}
+
+/* Of a cloud that answers for far more than it was sent: no walk over all numbers there are. */
+static void a_rejection_of_all_numbers_is_about_those_sent(void **state)
+{
+    struct lane *lane = five_readings();
+
+    (void)state;
+    sent(lane, FLIGHT_ROWS, 2, 3);
+    answered(1, SB_SEQ_MAX);
+    reply.result = SB_RESULT_REJECTED;
+    reply.accepted = 0;
+    sb_reply_reject(&reply, 1, SB_EBAD_VALUE, "all");
+    reply.rejected[0].hi = SB_SEQ_MAX;
+    alarm(30);
+    settle(lane);
+    alarm(0);
+    assert_int_equal(counts.rejected, 2);
+    assert_sets(AIR, "[[2,3]]", "[[2,3]]");
 }
 
 static void rejected_record_goes_to_the_dead_letter_and_the_rest_is_settled(void **state)
@@ -373,6 +393,7 @@ int main(void)
         CASE(numbers_beyond_the_flight_are_ignored),
         CASE(numbers_beyond_made_are_ignored),
         CASE(reply_about_other_numbers_settles_nothing),
+        CASE(a_rejection_of_all_numbers_is_about_those_sent),
         CASE(rejected_record_goes_to_the_dead_letter_and_the_rest_is_settled),
         CASE(rejection_that_comes_late_or_twice_changes_nothing),
         CASE(stored_after_rejected_brings_the_record_back),
