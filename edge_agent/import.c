@@ -23,6 +23,12 @@ struct row {
     struct sb_err why;
 };
 
+/* The last row that was read of a file. */
+struct cursor {
+    bool found;
+    uint64_t offset, hash;
+};
+
 struct import {
     struct outbox *ob;
     struct enqueue *eq;
@@ -42,8 +48,8 @@ struct import {
     bool first_seen;      /* the first row was looked at: header or not */
     struct sb_buf header; /* bytes of the first header line */
 
-    bool resuming; /* behind this place an earlier run ended */
-    uint64_t resume_at, resume_hash;
+    bool resuming;        /* behind the cursor an earlier run ended */
+    struct cursor cursor; /* as this run has read or written it */
 
     /* the open group */
     size_t group_rows, group_bytes;
@@ -300,24 +306,45 @@ static int next_ndjson(struct import *in, struct row *row)
 
 /* ---- groups ---- */
 
+static int read_cursor(const struct import *in, struct cursor *cursor, struct sb_err *err)
+{
+    *cursor = (struct cursor){.found = false};
+    return outbox_cursor_get(in->ob, in->options->source, &cursor->offset, &cursor->hash,
+                             &cursor->found, err);
+}
+
+/* Inside the group's transaction. Where the cursor is not where this run has left it, another one
+ * has brought these rows in meanwhile. */
+static int move_cursor(struct import *in, const struct cursor *next, struct sb_err *err)
+{
+    struct cursor now;
+    int rc = enqueue_begin(in->eq, err);
+
+    if (rc == 0)
+        rc = read_cursor(in, &now, err);
+    if (rc == 0 && (now.found != in->cursor.found || now.offset != in->cursor.offset ||
+                    now.hash != in->cursor.hash))
+        rc = sb_fail(err, SB_EBUSY, "%.160s: another import is reading it", in->options->path);
+    return rc == 0 ? outbox_cursor_set(in->ob, in->options->source, next->offset, next->hash, err)
+                   : rc;
+}
+
 static int commit_group(struct import *in, struct sb_err *err)
 {
+    const struct cursor next = {true, in->last_offset, sb_hash64(sb_buf_span(&in->last_row))};
     int rc = 0;
 
     if (in->group_rows == 0)
         return 0;
-    if (in->options->source != NULL) {
-        rc = enqueue_begin(in->eq, err);
-        if (rc == 0)
-            rc = outbox_cursor_set(in->ob, in->options->source, in->last_offset,
-                                   sb_hash64(sb_buf_span(&in->last_row)), err);
-    }
+    if (in->options->source != NULL)
+        rc = move_cursor(in, &next, err);
     if (rc == 0)
         rc = enqueue_commit(in->eq, err);
     if (rc != 0) {
         enqueue_rollback(in->eq);
         return rc;
     }
+    in->cursor = next;
     if (enqueue_sends(in->eq, in->options->stream.class))
         in->report->enqueued += in->group_records;
     else
@@ -403,9 +430,9 @@ static int pass_row(struct import *in, const struct row *row, struct sb_err *err
     struct sb_span raw = {rest(in).data, row->used};
 
     in->report->before++;
-    if (in->offset < in->resume_at)
+    if (in->offset < in->cursor.offset)
         return 0;
-    if (in->offset > in->resume_at || sb_hash64(raw) != in->resume_hash)
+    if (in->offset > in->cursor.offset || sb_hash64(raw) != in->cursor.hash)
         return sb_fail(err, SB_EBAD_VALUE,
                        "%.120s: line %llu is not what it was when it was read last; --again starts "
                        "over",
@@ -486,15 +513,13 @@ static int open_file(struct import *in, struct sb_err *err)
 
 static int find_start(struct import *in, struct sb_err *err)
 {
-    bool found = false;
     int rc = 0;
 
     if (in->window.len >= 3 && memcmp(in->window.data, "\xef\xbb\xbf", 3) == 0)
         in->at = in->offset = 3;
-    if (in->options->source != NULL && !in->options->again)
-        rc = outbox_cursor_get(in->ob, in->options->source, &in->resume_at, &in->resume_hash,
-                               &found, err);
-    in->resuming = found;
+    if (in->options->source != NULL)
+        rc = read_cursor(in, &in->cursor, err);
+    in->resuming = in->cursor.found && !in->options->again;
     return rc;
 }
 

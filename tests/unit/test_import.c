@@ -249,6 +249,46 @@ static void any_cut_between_lines_goes_on_behind_it(void **state)
     }
 }
 
+/* Another process imports the same file: it goes on behind the first group of this one. */
+static void import_meanwhile(void *ctx, const struct import_report *so_far, uint64_t place)
+{
+    int *rc = ctx;
+    struct import_options options = {
+        .path = path, .stream = {SB_UP_SENSORS, "air_quality"}, .source = "test", .map = &map};
+    struct import_report own;
+
+    (void)so_far;
+    (void)place;
+    if (*rc == 1)
+        *rc = import_file(ob, eq, &options, &own, NULL);
+}
+
+static void two_imports_of_one_file_bring_each_row_once(void **state)
+{
+    struct import_options options = {
+        .path = path, .stream = {SB_UP_SENSORS, "air_quality"}, .source = "test", .map = &map};
+    struct sb_buf text = {0};
+    int meanwhile = 1;
+
+    (void)state;
+    use_map("{\"header\":\"no\",\"columns\":2,\"time\":{\"column\":1,\"format\":\"iso8601\"},"
+            "\"fields\":[{\"column\":2,\"field\":\"a\"}]}",
+            SB_UP_SENSORS);
+    for (int i = 0; i < 3 * IMPORT_GROUP_ROWS; i++)
+        sb_buf_add_str(&text, "2026-01-01 00:00:01,1\n");
+    write_file(text.data, text.len);
+    options.hooks.committed = import_meanwhile;
+    options.hooks.ctx = &meanwhile;
+    assert_int_equal(import_file(ob, eq, &options, &report, &err), -SB_EBUSY);
+    assert_int_equal(meanwhile, 0);
+    assert_int_equal(report.enqueued, IMPORT_GROUP_ROWS);
+    assert_int_equal(made(), 3 * IMPORT_GROUP_ROWS);
+    options.hooks.committed = NULL;
+    assert_int_equal(import_file(ob, eq, &options, &report, &err), 0);
+    assert_int_equal(made(), 3 * IMPORT_GROUP_ROWS);
+    sb_buf_free(&text);
+}
+
 static void a_last_line_that_is_torn_is_looked_at_again(void **state)
 {
     (void)state;
@@ -402,6 +442,7 @@ int main(void)
         TEST(what_the_agent_refuses_is_counted_by_its_code),
         TEST(nothing_is_read_twice),
         TEST(any_cut_between_lines_goes_on_behind_it),
+        TEST(two_imports_of_one_file_bring_each_row_once),
         TEST(a_last_line_that_is_torn_is_looked_at_again),
         TEST(another_file_under_the_same_name_is_refused),
         TEST(headers_in_mid_file_move_the_columns),
