@@ -142,6 +142,10 @@ static const struct sb_migration steps[] = {
     /* What an older one is told by (`stale`) is forgotten with the version seen, `hlc` is not. */
     {"ALTER TABLE documents ADD COLUMN seen_top INTEGER NOT NULL DEFAULT 0;"
      "UPDATE documents SET seen_top = hlc WHERE seen > 0;"},
+    /* Whether a list of fields is used still. */
+    {"CREATE INDEX outbox_fields ON outbox(f);"
+     "CREATE INDEX dead_fields ON dead(f);"
+     "DELETE FROM fields WHERE f NOT IN (SELECT f FROM outbox UNION SELECT f FROM dead);"},
 };
 
 int outbox_migrate(sqlite3 *db, struct sb_err *err)

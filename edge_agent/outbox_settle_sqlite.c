@@ -144,6 +144,18 @@ static struct sb_span optional(const struct sb_buf *buf, bool has)
     return has ? sb_buf_span(buf) : (struct sb_span){NULL, 0};
 }
 
+/* A list of fields that no row and no dead letter has any more. An application may name its fields
+ * by addresses or serial numbers: kept for good, they would fill the file. */
+static int drop_fields(struct outbox *ob, int64_t f, struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_FIELDS_DROP, err);
+
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_int64(stmt, 1, f);
+    return outbox_run(ob, stmt, "outbox: fields", err);
+}
+
 /* ---- dead letter ---- */
 
 static int stream_is_ordered(struct outbox *ob, int64_t s, bool *ordered, struct sb_err *err)
@@ -399,12 +411,16 @@ int outbox_dead_retry(struct outbox *ob, int64_t id, struct sb_now now, struct s
 
 int outbox_dead_drop(struct outbox *ob, int64_t id, struct sb_err *err)
 {
+    struct letter letter;
     int rc;
 
     SB_CHECK(ob->in_transaction);
-    rc = delete_letter(ob, id, err);
-    if (rc == 0 && sqlite3_changes(ob->db) == 0)
+    rc = read_letter(ob, id, 0, 0, &letter, err);
+    if (rc == 0)
         rc = sb_fail(err, SB_ENOT_FOUND, "dead letter %lld: there is none", (long long)id);
+    else if (rc == 1 && (rc = delete_letter(ob, id, err)) == 0)
+        rc = drop_fields(ob, letter.row.f, err);
+    letter_fini(&letter);
     return rc;
 }
 
@@ -659,7 +675,7 @@ static int purge_ids(struct outbox *ob, int64_t s, uint64_t lo, uint64_t hi, str
 struct old_row {
     int64_t key;
     uint64_t last;
-    int64_t bytes;
+    int64_t bytes, f;
 };
 
 /* Enqueued before 2024: the device's clock was not set, so their age is not known, only their bytes
@@ -683,7 +699,7 @@ static int find_old_rows(struct outbox *ob, int64_t s, const struct sb_ranges *s
     while ((rc = outbox_step(ob, stmt, "outbox: purge", err)) == 1) {
         struct old_row row = {sqlite3_column_int64(stmt, 0),
                               (uint64_t)sqlite3_column_int64(stmt, 1),
-                              sqlite3_column_int64(stmt, 3)};
+                              sqlite3_column_int64(stmt, 3), sqlite3_column_int64(stmt, 4)};
 
         int64_t enqueued_us = sqlite3_column_int64(stmt, 2);
         bool young = enqueued_us >= before_us || enqueued_us < CLOCK_UNSET_US;
@@ -714,6 +730,9 @@ int outbox_purge(struct outbox *ob, int64_t s, const struct sb_ranges *settled, 
             rc = purge_ids(ob, s, outbox_key_seq(rows[i].key), rows[i].last, err);
         bytes += rows[i].bytes;
     }
+    for (int i = 0; rc == 0 && i < *deleted; i++)
+        if (i == 0 || rows[i].f != rows[i - 1].f)
+            rc = drop_fields(ob, rows[i].f, err);
     if (rc == 0 && bytes > 0)
         rc = add_bytes(ob, s, bytes, err);
     free(rows);

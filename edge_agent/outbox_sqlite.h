@@ -26,6 +26,8 @@
     X(Q_STREAM_NAME, "SELECT stream FROM streams WHERE s = ?1")                                    \
     X(Q_FIELDS_FIND, "SELECT f FROM fields WHERE text = ?1")                                       \
     X(Q_FIELDS_ADD, "INSERT INTO fields(text) VALUES(?1)")                                         \
+    X(Q_FIELDS_DROP, "DELETE FROM fields WHERE f = ?1 AND NOT EXISTS(SELECT 1 FROM outbox"         \
+                     " WHERE f = ?1) AND NOT EXISTS(SELECT 1 FROM dead WHERE f = ?1)")             \
     X(Q_BOOT_FIND, "SELECT b FROM boots WHERE device_boot = ?1")                                   \
     X(Q_BOOT_ADD, "INSERT INTO boots(device_boot) VALUES(?1)")                                     \
     X(Q_ROW_ADD, "INSERT INTO outbox(key, last_seq, f, b, mono_ms, wall_us, quality, op_id,"       \
@@ -38,7 +40,7 @@
     X(Q_ROW_RANGES, "SELECT key, last_seq FROM outbox WHERE key >= ?1 AND key <= ?2 ORDER BY key") \
     X(Q_ROW_FIRST, "SELECT min(key) FROM outbox WHERE key >= ?1 AND key <= ?2")                    \
     X(Q_ROW_DELETE, "DELETE FROM outbox WHERE key = ?1")                                           \
-    X(Q_ROW_OLD, "SELECT key, last_seq, wall_us, length(body) FROM outbox"                         \
+    X(Q_ROW_OLD, "SELECT key, last_seq, wall_us, length(body), f FROM outbox"                      \
                  " WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT ?3")                           \
     X(Q_ROW_OLDEST,                                                                                \
       "SELECT wall_us FROM outbox WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT 1")             \

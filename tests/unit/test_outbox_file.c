@@ -162,6 +162,81 @@ static void full_disk_refuses_and_recovers(void **state)
     free(large);
 }
 
+/* A reading with fields of its own, of some kilobytes. */
+static void put_with_fields(int round)
+{
+    struct sb_buf fields = {0};
+    struct outbox_chunk chunk = {.stream = box_air,
+                                 .body = SB_SPAN("[\"2026-01-02T03:04:05Z\",1]"),
+                                 .count = 1,
+                                 .device_boot = box_boot_id,
+                                 .mono_ms = box_now.mono_ms,
+                                 .wall_us = box_now.wall_us};
+    struct outbox_place place;
+
+    sb_buf_add_fmt(&fields, "[\"ts\",\"of_round_%d_%04000d\"]", round, 0);
+    chunk.fields = sb_buf_span(&fields);
+    box_begin();
+    assert_int_equal(outbox_append(box_ob, &chunk, &place, &box_err), 0);
+    box_commit();
+    sb_buf_free(&fields);
+}
+
+static int see_row(void *ctx, const struct outbox_row *row)
+{
+    *(bool *)ctx = row->fields.len > 4000;
+    return 1;
+}
+
+static bool row_is_readable(uint64_t seq)
+{
+    bool seen = false;
+
+    assert_int_equal(
+        outbox_rows(box_ob, box_key_of("sensors/air_quality"), seq, seq, see_row, &seen, &box_err),
+        0);
+    return seen;
+}
+
+/* Names of fields that are made of addresses or serial numbers. */
+static void fields_that_nobody_uses_any_more_make_room(void **state)
+{
+    (void)state;
+    outbox_close(box_ob);
+    assert_int_equal(box_open_again(&box_ob, 1024 * 1024), 0);
+    for (int round = 1; round <= 300; round++) {
+        put_with_fields(round);
+        box_purge_all(box_key_of("sensors/air_quality"), 1, (uint64_t)round, 1);
+    }
+    put_with_fields(7);
+    put_with_fields(7); /* used twice: the row that stays needs them */
+    box_purge_all(box_key_of("sensors/air_quality"), 1, 301, 1);
+    box_assert_covered(box_key_of("sensors/air_quality"), "[[302,302]]");
+    assert_true(row_is_readable(302));
+}
+
+static void fields_of_a_dead_letter_go_with_it(void **state)
+{
+    int64_t s;
+
+    (void)state;
+    outbox_close(box_ob);
+    assert_int_equal(box_open_again(&box_ob, 1024 * 1024), 0);
+    for (int round = 1; round <= 300; round++) {
+        put_with_fields(round);
+        s = box_key_of("sensors/air_quality");
+        box_begin();
+        assert_int_equal(outbox_dead_add(box_ob, s, (uint64_t)round, SB_EBAD_VALUE, "no",
+                                         box_now.wall_us, &box_err),
+                         0);
+        box_commit();
+        box_purge_all(s, 1, (uint64_t)round, 1);
+        box_begin();
+        assert_int_equal(outbox_dead_drop(box_ob, round, &box_err), 0);
+        box_commit();
+    }
+}
+
 static void missing_file_is_not_made_unasked(void **state)
 {
     const struct outbox_config config = {.path = "/tmp/sb-outbox-none/outbox.db"};
@@ -179,6 +254,8 @@ int main(void)
         BOX_ON_FILE(processes_make_one_first_epoch),
         BOX_ON_FILE(replaced_file_is_detected_before_anything_is_written),
         BOX_ON_FILE(full_disk_refuses_and_recovers),
+        BOX_ON_FILE(fields_that_nobody_uses_any_more_make_room),
+        BOX_ON_FILE(fields_of_a_dead_letter_go_with_it),
         BOX_ON_FILE(missing_file_is_not_made_unasked),
     };
 
