@@ -136,8 +136,6 @@ static int declare_corrupt(struct edge *edge, struct lane *lane, const struct wo
             sb_buf_add_str(&ops, seq == gap.lo ? "[null" : ",null");
         sb_buf_add_char(&ops, ']');
     }
-    log_error("stream=%s numbers %llu..%llu cannot be read: declared as a hole", lane->name,
-              (unsigned long long)gap.lo, (unsigned long long)gap.hi);
     if (rc == 0 && (rc = outbox_begin(edge->ob, err)) == 0) {
         rc = outbox_rows_drop(edge->ob, lane->s, gap.lo, gap.hi, err);
         if (rc == 0)
@@ -150,8 +148,11 @@ static int declare_corrupt(struct edge *edge, struct lane *lane, const struct wo
         else
             outbox_rollback(edge->ob);
     }
-    if (rc == 0)
+    if (rc == 0) {
         sb_ranges_add(&lane->holes, gap.lo, gap.hi);
+        log_error("stream=%s numbers %llu..%llu cannot be read: declared as a hole", lane->name,
+                  (unsigned long long)gap.lo, (unsigned long long)gap.hi);
+    }
     edge->stale_due = edge->stale_due || lane->ordered;
     sb_ranges_free(&rows);
     sb_buf_free(&ops);
@@ -202,8 +203,12 @@ static bool send_lane(struct edge *edge, struct lane *lane, const struct work *w
 
     sb_uuid7(edge->rng, now.wall_us, id);
     rc = build(edge, lane, work, id, now, &batch, &err);
-    if (rc == -(int)SB_ECORRUPT)
-        return declare_corrupt(edge, lane, work, &err) == 0;
+    if (rc == -(int)SB_ECORRUPT) {
+        rc = declare_corrupt(edge, lane, work, &err);
+        if (rc == -(int)SB_ECORRUPT) /* what is torn cannot be taken out either: others go on */
+            edge_park(edge, lane, now, 0, err.code, err.msg);
+        return rc == 0 || rc == -(int)SB_ECORRUPT;
+    }
     if (rc == 0)
         rc = send_batch(edge, lane, &batch, work->hole ? FLIGHT_HOLE : FLIGHT_ROWS, now, &err);
     if (rc == -(int)SB_ETOO_LARGE) { /* beyond what the broker takes */

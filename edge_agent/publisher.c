@@ -154,7 +154,8 @@ static int gather(struct publisher *pub, struct outbox *ob, const struct lane *l
     pub->chunk_count = 0;
     if (hi - lo >= max_records)
         hi = lo + max_records - 1;
-    if ((rc = outbox_rows(ob, lane->s, lo, hi, gather_row, &g, err)) < 0)
+    rc = outbox_rows(ob, lane->s, lo, hi, gather_row, &g, err);
+    if (rc < 0 && (rc != -(int)SB_ECORRUPT || !g.any)) /* what was read before it is good */
         return rc;
     if (!g.any)
         return sb_fail(err, SB_ECORRUPT, "outbox: %s: number %llu has no readable row", lane->name,

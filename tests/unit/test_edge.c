@@ -2,7 +2,10 @@
  * refuses, how long rows stay, timers. */
 #include "edge_bench.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 
@@ -413,6 +416,93 @@ static void row_that_cannot_be_read_is_given_up_in_the_open(void **state)
     kit_assert_holes("3-4 corrupt ;");
 }
 
+/* The outbox as a file: of which a page can go bad. */
+static char torn_path[] = "/tmp/sb-test-edge.XXXXXX";
+
+static void open_file(void)
+{
+    const struct outbox_config config = {.path = torn_path, .create = true};
+
+    outbox_close(kit_ob);
+    assert_int_equal(outbox_open(&config, &kit_rng, &kit_ob, &kit_err), 0);
+}
+
+/* A history record whose text needs pages of its own; those are damaged by tear_pages(). */
+static void put_large_record(void)
+{
+    struct outbox_chunk chunk = {.stream = {SB_UP_HISTORY, "user-1"}, .count = 1};
+    struct outbox_place place;
+    struct sb_buf body = {0};
+
+    sb_buf_add_fmt(&body, "{\"command_id\":\"c\",\"a\":\"");
+    for (int i = 0; i < 20000; i++)
+        sb_buf_add_char(&body, 'x');
+    sb_buf_add_str(&body, "\"}");
+    chunk.body = sb_buf_span(&body);
+    chunk.device_boot = KIT_BOOT;
+    kit_begin();
+    assert_int_equal(outbox_append(kit_ob, &chunk, &place, &kit_err), 0);
+    kit_commit();
+    sb_buf_free(&body);
+}
+
+static void put_small_record(void)
+{
+    const struct outbox_chunk chunk = {.stream = {SB_UP_HISTORY, "user-1"},
+                                       .count = 1,
+                                       .device_boot = KIT_BOOT,
+                                       .body = SB_SPAN("{\"command_id\":\"small\"}")};
+    struct outbox_place place;
+
+    kit_begin();
+    assert_int_equal(outbox_append(kit_ob, &chunk, &place, &kit_err), 0);
+    kit_commit();
+}
+
+/* Every page that holds nothing but the large text names a next page that is not there. */
+static void tear_pages(void)
+{
+    static const unsigned char nowhere[4] = {0x7f, 0xff, 0xff, 0xff};
+    unsigned char page[4096], text[4092];
+    int fd = open(torn_path, O_RDWR | O_CLOEXEC), torn = 0;
+
+    memset(text, 'x', sizeof(text));
+    for (off_t at = 0; pread(fd, page, sizeof(page), at) == (ssize_t)sizeof(page);
+         at += (off_t)sizeof(page)) {
+        if (memcmp(page + 4, text, sizeof(text)) != 0)
+            continue;
+        assert_int_equal(pwrite(fd, nowhere, sizeof(nowhere), at), sizeof(nowhere));
+        torn++;
+    }
+    assert_int_equal(close(fd), 0);
+    assert_true(torn > 0);
+}
+
+static void a_page_that_is_torn_takes_nothing_else_with_it(void **state)
+{
+    int fd = mkstemp(torn_path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    open_file();
+    put_small_record();
+    put_large_record();
+    kit_readings(2);
+    outbox_close(kit_ob);
+    kit_ob = NULL;
+    tear_pages();
+    open_file();
+    bench_open();
+    bench_next_batch("history/user-1", 1, 1); /* as it was put */
+    bench_next_batch(BENCH_AIR, 1, 2);
+    bench_assert_quiet();
+    kit_assert_holes("");
+    assert_int_equal(bench_status().parked, 1);
+    assert_int_equal(bench_status().last_error.code, SB_ECORRUPT);
+    assert_int_equal(unlink(torn_path), 0);
+}
+
 static void what_was_shed_behind_the_core_is_sent_as_a_hole(void **state)
 {
     struct lane *lane;
@@ -639,6 +729,7 @@ int main(void)
         CASE(answers_that_meet_a_full_disk_together_make_one_pause),
         CASE(welcome_that_the_disk_refuses_leaves_the_gate_shut),
         CASE(row_that_cannot_be_read_is_given_up_in_the_open),
+        CASE(a_page_that_is_torn_takes_nothing_else_with_it),
         CASE(what_was_shed_behind_the_core_is_sent_as_a_hole),
         CASE(operation_that_cannot_be_read_is_given_up_without_a_name),
         CASE(rows_are_kept_for_the_resend_window_and_no_longer),
