@@ -81,6 +81,14 @@ static void add_by_type(struct sb_buf *out, const struct by_type *by)
 
 /* ---- the live part ---- */
 
+/* Of one that is being tried, or that nothing keeps waiting any more: now. */
+static int64_t next_try(const struct lane *lane, struct sb_now now)
+{
+    int64_t wait_ms = lane->parked_until_ms - now.mono_ms;
+
+    return now.wall_us + (wait_ms > 0 ? wait_ms * 1000 : 0);
+}
+
 static void add_parked(struct sb_buf *out, const struct lanes *lanes, struct sb_now now)
 {
     const char *comma = "";
@@ -96,7 +104,7 @@ static void add_parked(struct sb_buf *out, const struct lanes *lanes, struct sb_
         add_text(out, "reason", lane->park_reason);
         add_number(out, "tries", lane->park_count);
         add_time(out, "last_try", now.wall_us - (now.mono_ms - lane->parked_ms) * 1000);
-        add_time(out, "next_try", now.wall_us + (lane->parked_until_ms - now.mono_ms) * 1000);
+        add_time(out, "next_try", next_try(lane, now));
         sb_buf_add_char(out, '}');
         comma = ",";
     }

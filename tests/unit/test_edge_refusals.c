@@ -2,9 +2,13 @@
  * tried again (D8). */
 #include "edge_bench.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "common/json_scan.h"
 #include "common/log.h"
+#include "edge_agent/calls.h"
+#include "edge_agent/status.h"
 
 /* ---- refusals ---- */
 
@@ -31,6 +35,34 @@ static void busy_cloud_is_asked_again_later_and_ever_later(void **state)
     bench_answer(bench_next_batch(BENCH_AIR, 1, 1), NULL);
     bench_tick();
     assert_int_equal(bench_status().parked, 0);
+}
+
+/* While the next try is on its way, and when a flush has brought it forward. */
+static void status_names_no_next_try_in_the_past(void **state)
+{
+    struct sb_buf json = {0};
+    struct sb_span object, parked;
+    char expected[64], at[SB_TIME_TEXT];
+
+    (void)state;
+    kit_readings(1);
+    bench_open();
+    bench_refuse(bench_next_batch(BENCH_AIR, 1, 1), SB_EBUSY, 0);
+    bench_puback_all();
+    bench_tick();
+    bench_pass(30000);
+    bench_tick();
+    bench_next_batch(BENCH_AIR, 1, 1);
+    bench_pass(10);
+    assert_int_equal(status_print(kit_ob, "edge-001", NULL, bench.edge, kit_now, &json, &kit_err),
+                     0);
+    assert_int_equal(sb_json_check(sb_buf_span(&json), &calls_limits, &object, &kit_err), 0);
+    assert_true(sb_json_get(object, "parked", &parked));
+    sb_time_print(kit_now.wall_us, at);
+    snprintf(expected, sizeof(expected), "\"next_try\":\"%s\"", at);
+    if (memmem(parked.data, parked.len, expected, strlen(expected)) == NULL)
+        fail_msg("%s is not in " SB_SPAN_FMT, expected, SB_SPAN_ARG(parked));
+    sb_buf_free(&json);
 }
 
 static void cloud_says_how_long_to_wait(void **state)
@@ -329,6 +361,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
         CASE(busy_cloud_is_asked_again_later_and_ever_later),
+        CASE(status_names_no_next_try_in_the_past),
         CASE(cloud_says_how_long_to_wait),
         CASE(refused_stream_holds_up_no_other),
         CASE(parked_epoch_holds_up_the_later_ones_of_its_stream),
