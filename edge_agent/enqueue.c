@@ -290,6 +290,24 @@ int enqueue_sends_user(struct enqueue *eq, enum sb_up_class class, const char *u
     return *sends ? outbox_switch_get(eq->ob, user, class, sends, err) : 0;
 }
 
+/* Before anything of a record is written: may its stream be one more? Names count over all that is
+ * in the outbox, so what is in the group goes there first. */
+static int take_stream(struct enqueue *eq, const struct sb_stream *stream, struct sb_err *err)
+{
+    int rc = enqueue_begin(eq, err);
+
+    if (rc != 0 || (eq->count > 0 && eq->stream.class == stream->class &&
+                    strcmp(eq->stream.name, stream->name) == 0))
+        return rc;
+    rc = flush_chunk(eq, err);
+    if (rc != 0)
+        return rc;
+    rc = outbox_takes_stream(eq->ob, stream, err);
+    if (rc == -(int)SB_ELIMIT)
+        return refused(eq, rc);
+    return rc != 0 ? lost(eq, rc) : 0;
+}
+
 /* Puts new_text (and new_fields) behind the chunk, after sending off one it does not fit to. */
 static int join_chunk(struct enqueue *eq, const struct sb_stream *stream, struct sb_span id,
                       uint64_t hash, struct sb_now now, struct enqueue_receipt *receipt,
@@ -299,7 +317,7 @@ static int join_chunk(struct enqueue *eq, const struct sb_stream *stream, struct
                 eq->body.len + 1 + eq->new_text.len <= OUTBOX_ROW_MAX_BYTES &&
                 eq->stream.class == stream->class && strcmp(eq->stream.name, stream->name) == 0 &&
                 sb_span_eq(sb_buf_span(&eq->fields), sb_buf_span(&eq->new_fields));
-    int rc = enqueue_begin(eq, err);
+    int rc = take_stream(eq, stream, err);
 
     if (rc == 0 && !fits)
         rc = flush_chunk(eq, err);
@@ -350,7 +368,13 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
         return rc;
     rc = enqueue_begin(eq, err);
     if (rc == 0)
-        rc = outbox_server_time(eq->ob, eq->device_boot, now, &wall_us, err);
+        rc = enqueue_sends_user(eq, SB_UP_HISTORY, stream->name, &sends, err);
+    if (rc != 0)
+        return lost(eq, rc);
+    rc = sends ? take_stream(eq, stream, err) : 0;
+    if (rc != 0)
+        return rc;
+    rc = outbox_server_time(eq->ob, eq->device_boot, now, &wall_us, err);
     if (rc == 0)
         rc = outbox_hlc(eq->ob, wall_us, 0, &hlc, err);
     if (rc != 0)
@@ -358,9 +382,6 @@ static int add_history(struct enqueue *eq, const struct sb_stream *stream, struc
     enqueue_history_text(object, !has_created, now.wall_us, hlc, &eq->new_text);
     rc = outbox_history_add(eq->ob, stream->name, sb_buf_span(&eq->scratch),
                             sb_buf_span(&eq->new_text), now.wall_us, err);
-    if (rc != 0)
-        return lost(eq, rc);
-    rc = enqueue_sends_user(eq, SB_UP_HISTORY, stream->name, &sends, err);
     if (rc != 0)
         return lost(eq, rc);
     if (sends)
@@ -462,7 +483,9 @@ static int begin_document(struct enqueue *eq, const struct document_name *name, 
     if (rc != 0)
         return lost(eq, rc);
     rc = check_table(eq, name, err);
-    return rc != 0 ? refused(eq, rc) : 0;
+    if (rc != 0)
+        return refused(eq, rc);
+    return *sends ? take_stream(eq, &stream, err) : 0;
 }
 
 static bool of_the_edit(int rc)

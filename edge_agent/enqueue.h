@@ -42,8 +42,8 @@ struct enqueue_receipt {
  * required, created_at stamped when absent, hlc added; a copy goes to the local history. id: of
  * --id or "" ; the member "id" of a sensor record given on stdin is cut out by the caller. Errors
  * of class SB_REJECT name what is wrong with the record (bad_json, missing_field, bad_value,
- * too_large, bad_id, id_reused, ...) and leave the group as it was. All others are the outbox's
- * (disk_full, busy, ...): the whole group is rolled back. */
+ * too_large, bad_id, id_reused, ...) and leave the group as it was, as SB_ELIMIT does (a stream too
+ * many). All others are the outbox's (disk_full, busy, ...): the whole group is rolled back. */
 int enqueue_record(struct enqueue *eq, const struct sb_stream *stream, struct sb_span record,
                    struct sb_span id, struct sb_now now, struct enqueue_receipt *receipt,
                    struct sb_err *err);

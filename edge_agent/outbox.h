@@ -89,6 +89,9 @@ struct outbox_place {
 int outbox_append(struct outbox *ob, const struct outbox_chunk *chunk, struct outbox_place *place,
                   struct sb_err *err);
 
+/* Is that stream there, or may it be one more? SB_ELIMIT as outbox_append says it. */
+int outbox_takes_stream(struct outbox *ob, const struct sb_stream *stream, struct sb_err *err);
+
 /* Is there room for what is not needed to settle and to drain? SB_EDISK_FULL at max_bytes, as
  * outbox_append says it. Looked at once a transaction. */
 int outbox_room(struct outbox *ob, struct sb_err *err);

@@ -317,6 +317,25 @@ static int check_new_name(struct outbox *ob, const char *name, struct sb_err *er
     return rc < 0 ? rc : 0;
 }
 
+int outbox_takes_stream(struct outbox *ob, const struct sb_stream *stream, struct sb_err *err)
+{
+    char epoch[SB_EPOCH_LEN + 1], name[SB_STREAM_MAX + 1];
+    sqlite3_stmt *stmt;
+    int64_t n = 0;
+    int rc = current_epoch(ob, &n, epoch, err);
+
+    if (rc < 0)
+        return rc;
+    if ((stmt = outbox_stmt(ob, Q_STREAM_FIND, err)) == NULL)
+        return -(int)SB_EIO;
+    sb_stream_print(stream, name);
+    sqlite3_bind_int64(stmt, 1, n);
+    sqlite3_bind_text(stmt, 2, name, -1, SQLITE_STATIC);
+    rc = outbox_step(ob, stmt, "outbox: stream", err);
+    sqlite3_reset(stmt);
+    return rc == 0 ? check_new_name(ob, name, err) : rc < 0 ? rc : 0;
+}
+
 static int find_stream(struct outbox *ob, int64_t n, const char *name, int64_t *s, uint64_t *next,
                        struct sb_err *err)
 {

@@ -548,6 +548,29 @@ static void a_rolled_back_group_leaves_nothing(void **state)
     assert_int_equal(r.seq, 1);
 }
 
+/* Of callers that share a commit: one that invents names must not cost the others theirs. */
+static void a_stream_too_many_is_refused_alone(void **state)
+{
+    struct sb_stream stream = {.class = SB_UP_SENSORS};
+    struct enqueue_receipt receipt[2];
+
+    (void)state;
+    for (int i = 0; i < OUTBOX_MAX_STREAMS; i++) {
+        snprintf(stream.name, sizeof(stream.name), "s%d", i);
+        assert_int_equal(put(&stream, "{\"a\":1}", "", NULL), 0);
+    }
+    assert_int_equal(enqueue_commit(eq, &err), 0);
+    assert_int_equal(put(&stream, "{\"a\":2}", "", &receipt[0]), 0);
+    snprintf(stream.name, sizeof(stream.name), "one_more");
+    assert_int_equal(put(&stream, "{\"a\":1}", "", &receipt[1]), -SB_ELIMIT);
+    assert_int_equal(enqueue_open_records(eq), 1);
+    assert_int_equal(enqueue_commit(eq, &err), 0);
+    assert_int_equal(receipt[0].seq, 2);
+    assert_int_equal(put(&stream, "{\"a\":1}", "", NULL), -SB_ELIMIT);
+    assert_int_equal(outbox_begin(ob, &err), 0); /* nobody is kept waiting by it */
+    outbox_rollback(ob);
+}
+
 static void streams_may_be_mixed_in_a_group(void **state)
 {
     struct enqueue_receipt r[4];
@@ -591,6 +614,7 @@ int main(void)
         TEST(what_is_switched_off_stays_on_the_device),
         TEST(a_rolled_back_group_leaves_nothing),
         TEST(streams_may_be_mixed_in_a_group),
+        TEST(a_stream_too_many_is_refused_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
