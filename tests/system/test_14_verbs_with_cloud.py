@@ -67,6 +67,11 @@ def test_whoever_asks_after_the_answer_is_told_it_all_the_same(edge):
     assert bad["result"] == "rejected" and bad["message"] == "refused before"
 
 
+def test_a_record_that_shrinks_to_nearly_nothing_holds_nothing_up(edge):
+    edge.put("sensors/map", [{"cells": "0" * 900_000}, {"cells": "1"}])
+    wait_until(edge.settled, 30, "both answered")
+
+
 def test_status_and_flush_when_all_is_well(edge):
     edge.put(AIR, [{"pm2_5": n} for n in range(100)])
     counts = edge.json("flush", "--timeout", "20s")
