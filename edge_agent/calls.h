@@ -22,10 +22,11 @@
  *   user.list      user (that one alone) → users: user_id, added_at, synced_at, pending_count,
  *                  conflicts, unsent, auto_sync {table: bool}, sync {class: bool}
  *   user.set       user, table, stream, auto_sync, sync, backfill → as an entry of user.list, and
- *                  backfilled {documents, history, refused (of a table that the cloud does not
- * have)} not have} conflict.list  user, all → conflicts conflict.show  id → a conflict with its
- * texts: base, local, server {…, data} conflict.resolve  id, choice (local, server, merge), data
- * (merge) → id, choice, receipt
+ *                  backfilled {documents, history, refused}; refused: of tables that the
+ *                  cloud does not have
+ *   conflict.list  user, all → conflicts
+ *   conflict.show  id → a conflict with its texts: base, local, server {…, data}
+ *   conflict.resolve  id, choice (local, server, merge), data (merge) → id, choice, receipt
  *
  * A document: user_id, table, id, data, device, updated_at, op_id, server_version, server_device,
  * server_updated_at, pending, unsent, encrypted, trouble, open_conflicts.
