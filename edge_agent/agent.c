@@ -136,6 +136,7 @@ static int make_edge(struct agent *agent, struct sb_err *err)
         .gzip_level = 1,
         .resend_ms = config->resend,
         .resend_bytes = config->resend_bytes,
+        .history_ms = config->local_history,
         .purge_interval_ms = config->purge_interval,
         .puback_timeout_ms = config->puback_timeout,
         .codec = &agent->codec,

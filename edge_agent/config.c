@@ -59,6 +59,8 @@ static const struct sb_conf_key keys[] = {
     {"sync", "sync_settings", SB_CONF_BOOL, "yes", 0, 0, false, false, "settings of users"},
     {"sync", "sync_history", SB_CONF_BOOL, "no", 0, 0, false, false,
      "command history of users (privacy)"},
+    {"sync", "local_history_days", SB_CONF_INT, "90", 1, 36500, false, false,
+     "command history stays on this device that long, sent or not"},
     {"sync", "sync_sensors", SB_CONF_BOOL, "yes", 0, 0, false, false, "readings"},
     {"sync", "sync_interval", SB_CONF_MS, "300s", 0, 30 * DAY, false, true,
      "time between two full syncs of settings and records; 0 = none by the clock"},
@@ -205,6 +207,7 @@ static void read_outbox(const struct sb_conf *conf, struct agent_config *out)
     out->switches.max_record_bytes = (uint64_t)sb_conf_int(conf, "outbox", "max_record_bytes");
     out->max_bytes = sb_conf_int(conf, "outbox", "max_bytes");
     out->resend = sb_conf_int(conf, "outbox", "resend_days") * DAY;
+    out->local_history = sb_conf_int(conf, "sync", "local_history_days") * DAY;
     out->resend_bytes = sb_conf_int(conf, "outbox", "resend_bytes");
     out->purge_interval = sb_conf_int(conf, "outbox", "purge_interval");
     out->busy_timeout = sb_conf_int(conf, "outbox", "busy_timeout");

@@ -38,7 +38,7 @@ struct agent_config {
     struct enqueue_switches switches;
 
     int64_t max_bytes, resend_bytes; /* 0 = no limit */
-    int64_t resend, purge_interval, busy_timeout;
+    int64_t resend, local_history, purge_interval, busy_timeout;
 
     unsigned window;
     int64_t retry_min, retry_max, rto_min, rto_max, hello_refused_min, puback_timeout;

@@ -526,6 +526,10 @@ static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struc
     if (rc == 0)
         rc = outbox_kept_purge(edge->ob, PURGE_KEPT, &kept, err);
     *deleted += kept;
+    if (rc == 0)
+        rc = outbox_history_purge(edge->ob, age_clock(edge, now) - edge->config.history_ms * 1000,
+                                  PURGE_ROWS, &kept, err);
+    *deleted += rc == 0 ? kept : 0;
     return rc < 0 ? rc : outbox_commit(edge->ob, err);
 }
 

@@ -26,6 +26,7 @@ struct edge_config {
     int gzip_level;            /* 1 */
     int64_t resend_ms;         /* settled rows are kept that long ... */
     int64_t resend_bytes;      /* ... and at most that many bytes of them */
+    int64_t history_ms;        /* the local copies of command history are kept that long */
     int64_t purge_interval_ms; /* 60000 */
     int64_t puback_timeout_ms; /* a PUBACK that never comes: the connection is dropped (60000) */
     size_t hello_bytes;        /* JSON of one page of a hello, 0 = SB_HELLO_PAGE_BYTES */

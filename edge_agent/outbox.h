@@ -120,6 +120,11 @@ int outbox_pending_of(struct outbox *ob, const struct sb_stream *stream, uint64_
                       struct sb_err *err);
 
 /* ---- command history kept on the device ---- */
+/* Drops up to `limit` records that were made before before_us (not those of a device whose clock
+ * was not set), and, as long as nine tenths of the file's limit are used, the oldest of all. The
+ * newest record stays. *dropped counts them. */
+int outbox_history_purge(struct outbox *ob, int64_t before_us, int limit, int *dropped,
+                         struct sb_err *err);
 int outbox_history_add(struct outbox *ob, const char *user, struct sb_span command_id,
                        struct sb_span body, int64_t wall_us, struct sb_err *err);
 

@@ -135,6 +135,38 @@ int outbox_hlc(struct outbox *ob, int64_t wall_us, uint64_t floor, uint64_t *hlc
 
 /* ---- history and cursors ---- */
 
+static int drop_history(struct outbox *ob, sqlite3_stmt *stmt, int *dropped, struct sb_err *err)
+{
+    int rc = outbox_run(ob, stmt, "outbox: history", err);
+
+    if (rc == 0)
+        *dropped += sqlite3_changes(ob->db);
+    return rc;
+}
+
+int outbox_history_purge(struct outbox *ob, int64_t before_us, int limit, int *dropped,
+                         struct sb_err *err)
+{
+    sqlite3_stmt *stmt = outbox_stmt(ob, Q_HISTORY_OLD, err);
+    bool near = false;
+    int rc;
+
+    SB_CHECK(ob->in_transaction);
+    *dropped = 0;
+    if (stmt == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_int64(stmt, 1, OUTBOX_CLOCK_UNSET_US);
+    sqlite3_bind_int64(stmt, 2, before_us);
+    sqlite3_bind_int(stmt, 3, limit);
+    if ((rc = drop_history(ob, stmt, dropped, err)) < 0 ||
+        (rc = outbox_near_full(ob, &near, err)) < 0 || !near)
+        return rc;
+    if ((stmt = outbox_stmt(ob, Q_HISTORY_FIRST, err)) == NULL)
+        return -(int)SB_EIO;
+    sqlite3_bind_int(stmt, 1, limit);
+    return drop_history(ob, stmt, dropped, err);
+}
+
 int outbox_history_add(struct outbox *ob, const char *user, struct sb_span command_id,
                        struct sb_span body, int64_t wall_us, struct sb_err *err)
 {

@@ -506,18 +506,14 @@ int outbox_kept_add(struct outbox *ob, const struct document_name *name,
 
 int outbox_kept_purge(struct outbox *ob, int limit, int *dropped, struct sb_err *err)
 {
-    struct outbox_counts counts;
     sqlite3_stmt *stmt;
+    bool near = false;
     int rc;
 
     SB_CHECK(ob->in_transaction);
     *dropped = 0;
-    if (ob->max_bytes == 0)
-        return 0;
-    if ((rc = outbox_file_bytes(ob, &counts, err)) < 0)
+    if ((rc = outbox_near_full(ob, &near, err)) < 0 || !near)
         return rc;
-    if (counts.used_bytes < ob->max_bytes - ob->max_bytes / 10)
-        return 0;
     if ((stmt = outbox_stmt(ob, Q_KEPT_PURGE, err)) == NULL)
         return -(int)SB_EIO;
     sqlite3_bind_int(stmt, 1, limit);

@@ -286,6 +286,17 @@ int outbox_file_bytes(struct outbox *ob, struct outbox_counts *out, struct sb_er
     return 0;
 }
 
+int outbox_near_full(struct outbox *ob, bool *near, struct sb_err *err)
+{
+    struct outbox_counts counts;
+    int rc = 0;
+
+    *near = false;
+    if (ob->max_bytes > 0 && (rc = outbox_file_bytes(ob, &counts, err)) == 0)
+        *near = counts.used_bytes >= ob->max_bytes - ob->max_bytes / 10;
+    return rc;
+}
+
 int outbox_counts(struct outbox *ob, struct outbox_counts *out, struct sb_err *err)
 {
     struct counting counting = {.ob = ob, .out = out, .err = err};

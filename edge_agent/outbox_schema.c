@@ -146,6 +146,8 @@ static const struct sb_migration steps[] = {
     {"CREATE INDEX outbox_fields ON outbox(f);"
      "CREATE INDEX dead_fields ON dead(f);"
      "DELETE FROM fields WHERE f NOT IN (SELECT f FROM outbox UNION SELECT f FROM dead);"},
+    /* Local history that is too old. */
+    {"CREATE INDEX history_age ON history(at_us);"},
 };
 
 int outbox_migrate(sqlite3 *db, struct sb_err *err)

@@ -678,10 +678,6 @@ struct old_row {
     int64_t bytes, f;
 };
 
-/* Enqueued before 2024: the device's clock was not set, so their age is not known, only their bytes
- * count. */
-#define CLOCK_UNSET_US INT64_C(1704067200000000)
-
 /* The rows to purge, oldest first: read before anything is deleted under the cursor. */
 static int find_old_rows(struct outbox *ob, int64_t s, const struct sb_ranges *settled,
                          int64_t before_us, int64_t over_bytes, struct old_row *rows, int max_rows,
@@ -702,7 +698,7 @@ static int find_old_rows(struct outbox *ob, int64_t s, const struct sb_ranges *s
                               sqlite3_column_int64(stmt, 3), sqlite3_column_int64(stmt, 4)};
 
         int64_t enqueued_us = sqlite3_column_int64(stmt, 2);
-        bool young = enqueued_us >= before_us || enqueued_us < CLOCK_UNSET_US;
+        bool young = enqueued_us >= before_us || enqueued_us < OUTBOX_CLOCK_UNSET_US;
 
         if (young && over_bytes <= 0)
             break;

@@ -78,6 +78,12 @@
                   " WHERE s = ?1 AND last_seq >= ?2 AND first_seq <= ?3 ORDER BY first_seq")       \
     X(Q_HOLE_DELETE, "DELETE FROM holes WHERE s = ?1 AND first_seq = ?2")                          \
     X(Q_HISTORY_ADD, "INSERT INTO history(user, command_id, at_us, body) VALUES(?1, ?2, ?3, ?4)")  \
+    /* the newest stays: marks of switches are compared with its id */                             \
+    X(Q_HISTORY_OLD, "DELETE FROM history WHERE id IN (SELECT id FROM history"                     \
+                     " WHERE at_us >= ?1 AND at_us < ?2 AND id < (SELECT max(id) FROM history)"    \
+                     " LIMIT ?3)")                                                                 \
+    X(Q_HISTORY_FIRST, "DELETE FROM history WHERE id IN (SELECT id FROM history"                   \
+                       " WHERE id < (SELECT max(id) FROM history) ORDER BY id LIMIT ?1)")          \
     X(Q_CURSOR_GET, "SELECT offset, hash FROM cursors WHERE source = ?1")                          \
     X(Q_CURSOR_SET, "INSERT INTO cursors(source, offset, hash) VALUES(?1, ?2, ?3)"                 \
                     " ON CONFLICT(source) DO UPDATE SET offset = excluded.offset,"                 \
@@ -120,6 +126,12 @@ int outbox_migrate(sqlite3 *db, struct sb_err *err);
 sqlite3_stmt *outbox_stmt(struct outbox *ob, enum outbox_query query, struct sb_err *err);
 /* used_bytes and free_bytes alone. */
 int outbox_file_bytes(struct outbox *ob, struct outbox_counts *out, struct sb_err *err);
+/* What was enqueued before 2024 was so while the device's clock was not set: its age is not known,
+ * only its bytes count. */
+#define OUTBOX_CLOCK_UNSET_US INT64_C(1704067200000000)
+
+/* Are nine tenths of the file's limit used? */
+int outbox_near_full(struct outbox *ob, bool *near, struct sb_err *err);
 /* Steps a statement that returns no rows. */
 int outbox_run(struct outbox *ob, sqlite3_stmt *stmt, const char *what, struct sb_err *err);
 /* 1 = a row, 0 = done (reset), negative = error (reset). */

@@ -205,6 +205,7 @@ static void start(struct sim_edge *edge)
                   .retry_min_ms = 600,
                   .retry_max_ms = 2400},
         .gzip_level = 1,
+        .history_ms = INT64_C(1) << 40,
         .resend_ms = INT64_C(1) << 40, /* the fault `purge` forgets rows, not time */
         .resend_bytes = INT64_C(1) << 40,
         .purge_interval_ms = 60000,

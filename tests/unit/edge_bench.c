@@ -98,6 +98,7 @@ void bench_start(void)
                   .retry_max_ms = 1800000},
         .gzip_level = 1,
         .resend_ms = 7 * INT64_C(86400000),
+        .history_ms = 90 * INT64_C(86400000),
         .resend_bytes = 64 << 20,
         .purge_interval_ms = 60000,
         .puback_timeout_ms = 60000,

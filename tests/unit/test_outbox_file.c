@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "edge_agent/outbox_docs.h"
+
 /* ---- several writers ---- */
 
 static void second_handle_shares_the_numbers_and_is_noticed(void **state)
@@ -237,6 +239,87 @@ static void fields_of_a_dead_letter_go_with_it(void **state)
     }
 }
 
+/* ---- local history ---- */
+
+#define DAY_US INT64_C(86400000000)
+
+static int try_history(int64_t wall_us, const char *body)
+{
+    int rc = outbox_begin(box_ob, &box_err);
+
+    if (rc == 0)
+        rc =
+            outbox_history_add(box_ob, "user-1", SB_SPAN("c"), sb_span_of(body), wall_us, &box_err);
+    if (rc != 0) {
+        outbox_rollback(box_ob);
+        return rc;
+    }
+    return outbox_commit(box_ob, &box_err);
+}
+
+static int purge_history(int64_t before_us, int limit)
+{
+    int dropped;
+
+    box_begin();
+    assert_int_equal(outbox_history_purge(box_ob, before_us, limit, &dropped, &box_err), 0);
+    box_commit();
+    return dropped;
+}
+
+static int count_history(void *ctx, int64_t id, struct sb_span body)
+{
+    (void)id;
+    (void)body;
+    ++*(int *)ctx;
+    return 0;
+}
+
+static int history_left(void)
+{
+    int left = 0;
+
+    assert_int_equal(outbox_history_since(box_ob, "user-1", 0, count_history, &left, &box_err), 0);
+    return left;
+}
+
+static void local_history_goes_when_it_is_too_old(void **state)
+{
+    const int64_t now_us = box_now.wall_us;
+
+    (void)state;
+    assert_int_equal(try_history(5 * DAY_US, "{}"), 0); /* the clock was not set: who knows */
+    for (int days = 12; days > 0; days--)
+        assert_int_equal(try_history(now_us - days * DAY_US, "{}"), 0);
+    assert_int_equal(purge_history(now_us - 8 * DAY_US, 3), 3);
+    assert_int_equal(purge_history(now_us - 8 * DAY_US, 3), 1);
+    assert_int_equal(purge_history(now_us - 8 * DAY_US, 3), 0);
+    assert_int_equal(history_left(), 9);
+    assert_int_equal(purge_history(now_us, 100), 7);
+    assert_int_equal(history_left(), 2); /* the newest stays, marks are compared with it */
+}
+
+static void local_history_makes_room_oldest_first(void **state)
+{
+    char body[2001];
+
+    (void)state;
+    memset(body, 'x', sizeof(body) - 1);
+    body[sizeof(body) - 1] = '\0';
+    outbox_close(box_ob);
+    assert_int_equal(box_open_again(&box_ob, 1024 * 1024), 0);
+    while (try_history(box_now.wall_us, body) == 0)
+        continue;
+    assert_int_equal(box_err.code, SB_EDISK_FULL);
+    while (purge_history(0, 10) > 0)
+        continue;
+    assert_in_range(history_left(), 200, 450);
+    for (int i = 0; i < 2000; i++) { /* as many as one likes */
+        assert_int_equal(try_history(box_now.wall_us, body), 0);
+        purge_history(0, 10);
+    }
+}
+
 static void missing_file_is_not_made_unasked(void **state)
 {
     const struct outbox_config config = {.path = "/tmp/sb-outbox-none/outbox.db"};
@@ -256,6 +339,8 @@ int main(void)
         BOX_ON_FILE(full_disk_refuses_and_recovers),
         BOX_ON_FILE(fields_that_nobody_uses_any_more_make_room),
         BOX_ON_FILE(fields_of_a_dead_letter_go_with_it),
+        BOX_ON_FILE(local_history_goes_when_it_is_too_old),
+        BOX_ON_FILE(local_history_makes_room_oldest_first),
         BOX_ON_FILE(missing_file_is_not_made_unasked),
     };
 
