@@ -136,13 +136,29 @@ int apply_branch(struct apply *a, struct stream_state *own, uint64_t seq,
 
 /* ---- free streams ---- */
 
+/* The text of a rejected record, with the fields of its batch. These may be much longer than it,
+ * and there is one copy per record: what goes beyond the limit is known by its hash alone. */
+static void choose_texts(struct apply *a, size_t i, struct sb_span *fields, struct sb_span *text)
+{
+    size_t bytes;
+
+    *fields = a->batch->fields;
+    *text = a->batch->records[i].text;
+    bytes = fields->len + text->len;
+    if (bytes > LIMIT_REJECTED_BATCH - a->kept)
+        *fields = *text = SB_SPAN("");
+    else
+        a->kept += bytes;
+}
+
 int apply_reject(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,
                  const struct rejection_row *why, struct sb_err *err)
 {
-    const struct sb_record *record = &a->batch->records[i];
-    int rc = store_rejection_put(a->store, state->row.sn, seq, why, a->batch->fields, record->text,
-                                 a->now_ms, err);
+    struct sb_span fields, text;
+    int rc;
 
+    choose_texts(a, i, &fields, &text);
+    rc = store_rejection_put(a->store, state->row.sn, seq, why, fields, text, a->now_ms, err);
     if (rc != 0)
         return rc;
     state->row.counts.rejected++;
@@ -479,7 +495,7 @@ int apply_batch(struct apply *a, const struct sb_batch *batch, struct sb_reply *
     a->reply = reply;
     a->new_hole = false;
     a->rows_added = 0;
-    a->spent = a->told = 0;
+    a->spent = a->told = a->kept = 0;
     a->chunk = a->chunk_first = 0;
     a->events_left = 1;
     *decided = false;

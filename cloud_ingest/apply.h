@@ -65,6 +65,7 @@ struct apply {
     int64_t rows_added; /* for the stream's total */
     size_t spent;       /* bytes of documents read and written, for a request too */
     size_t told;        /* bytes of documents in the reply */
+    size_t kept;        /* bytes of rejected records and of their fields */
     size_t chunk;       /* index of the chunk that holds record chunk_first … */
     size_t chunk_first;
     uint64_t events_left;  /* one rejected event per batch */

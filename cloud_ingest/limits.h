@@ -29,6 +29,8 @@
  * answered
  */
 #define LIMIT_BATCH_WORK (64 << 20)
+/* per batch: bytes kept of rejected records, each with the fields; of the others a hash is kept */
+#define LIMIT_REJECTED_BATCH (4 << 20)
 
 /* in memory */
 #define LIMIT_CACHED_STREAMS   4096       /* stream states kept between transactions */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cloud_ingest/limits.h"
+
 #define FIELDS "\"fields\":[\"ts\",\"pm2_5\",\"aqi\",\"aqi_level\"]"
 #define STREAM "sensors/air_quality"
 #define BOOT_A "\"device_boot\":\"0aaaaaaa-0000-4000-8000-000000000001\""
@@ -146,6 +148,29 @@ static void a_rejected_record_sent_again_is_stored_once_it_is_good(void **state)
     kit_expect(kit_ask(kit, "sensors/odd", 1, 1, body, row), SB_RESULT_DUPLICATE, 0, 1, 0, 0, 0);
     assert_int_equal(kit_count(kit, "SELECT count(*) FROM rejections"), 0);
     assert_int_equal(kit_count(kit, "SELECT stored = 1 AND rejected = 0 FROM streams"), 1);
+}
+
+/* The fields are named once for all records of a batch, and may be much longer than these. */
+static void what_is_kept_of_rejected_records_does_not_multiply_the_batch(void **state)
+{
+    enum { COUNT = 1000, BLANKS = 50000 };
+    struct kit *kit = *state;
+    struct sb_buf rows = {0};
+
+    for (int i = 0; i < COUNT; i++)
+        sb_buf_add_str(&rows, i > 0 ? ",[]" : "[]");
+    kit_expect(kit_ask(kit, STREAM, 1, COUNT, "\"fields\":[\"ts\"%*s],\"rows\":[%s]", BLANKS, "",
+                       rows.data),
+               SB_RESULT_REJECTED, 0, 0, 0, COUNT, 0);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM rejections"), COUNT);
+    assert_in_range(kit_count(kit, "SELECT sum(coalesce(length(fields), 0)"
+                                   " + coalesce(length(record), 0)) FROM rejections"),
+                    BLANKS, LIMIT_REJECTED_BATCH);
+    /* known again, kept or not */
+    kit_expect(kit_ask(kit, STREAM, COUNT, COUNT, "\"fields\":[\"ts\"],\"rows\":[[]]"),
+               SB_RESULT_REJECTED, 0, 0, 0, 1, 0);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM streams"), 1);
+    sb_buf_free(&rows);
 }
 
 static void the_same_values_of_another_kernel_boot_are_another_record(void **state)
@@ -430,6 +455,7 @@ int main(void)
         CASE(beyond_the_cap_of_branches_the_answer_is_limit),
         CASE(a_bad_record_is_rejected_alone_with_code_and_column),
         CASE(a_rejected_record_sent_again_is_stored_once_it_is_good),
+        CASE(what_is_kept_of_rejected_records_does_not_multiply_the_batch),
         CASE(the_same_values_of_another_kernel_boot_are_another_record),
         CASE(chunks_of_one_clock_make_one_span),
         CASE(a_time_spelled_otherwise_is_the_same_time),
