@@ -70,6 +70,21 @@ static int set_latest(struct store *store, int64_t hid, struct sb_err *err)
     return query_run(q, err);
 }
 
+/* A revision that was just added, unless another has a higher hlc. Not set_latest: that one goes
+ * over all of them. */
+static int advance_latest(struct store *store, int64_t hid, int64_t rev, int64_t hlc,
+                          struct sb_err *err)
+{
+    struct query *q =
+        query_start(store, "UPDATE history SET latest = ?2 WHERE hid = ?1 AND NOT EXISTS"
+                           " (SELECT 1 FROM history_rev WHERE rev = history.latest AND hlc > ?3)");
+
+    query_int(q, hid);
+    query_int(q, rev);
+    query_int(q, hlc);
+    return query_run(q, err);
+}
+
 int store_history_add(struct store *store, const struct history_key *key, int64_t hid,
                       const struct history_revision *revision, struct sb_err *err)
 {
@@ -90,7 +105,10 @@ int store_history_add(struct store *store, const struct history_key *key, int64_
     query_int(q, revision->rx_ms);
     query_span(q, revision->body);
     rc = query_run(q, err);
-    return rc == 0 ? set_latest(store, hid, err) : rc;
+    if (rc != 0)
+        return rc;
+    return advance_latest(store, hid, sqlite3_last_insert_rowid(store->db), sortable(revision->hlc),
+                          err);
 }
 
 int store_dup_add(struct store *store, int64_t sn, uint64_t seq, uint64_t hash, int64_t rx_ms,

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cloud_ingest/store_sqlite.h"
+
 #define STREAM "history/user-1"
 #define RECORD(id, status, hlc)                                                                    \
     "{\"command_id\":\"" id "\",\"trace_id\":\"run-1\",\"robot_id\":\"r1\","                       \
@@ -91,6 +93,54 @@ static void the_highest_hlc_is_the_latest_whenever_it_arrives(void **state)
     assert_int_equal(kit_count(kit, latest), 1);
     put(kit, 3, RECORD("c1", "failed", "0000000000000006"));
     assert_int_equal(kit_count(kit, latest), 0);
+}
+
+static int count_steps(void *steps)
+{
+    ++*(uint64_t *)steps;
+    return 0;
+}
+
+/* SQLite's work for one more revision of c1, in tens of its instructions. */
+static uint64_t work_of_one(struct kit *kit, uint64_t seq)
+{
+    uint64_t steps = 0;
+
+    sqlite3_progress_handler(kit->store->db, 10, count_steps, &steps);
+    kit_expect(kit_ask(kit, STREAM, seq, seq,
+                       "\"records\":[{\"command_id\":\"c1\",\"status\":\"s%llu\","
+                       "\"created_at\":\"2026-01-01T00:00:00Z\"}]",
+                       (unsigned long long)seq),
+               SB_RESULT_STORED, 0, 0, 1, 0, 0);
+    sqlite3_progress_handler(kit->store->db, 0, NULL, NULL);
+    return steps;
+}
+
+/* A robot that reports under one command_id for ever must not slow down the others' transactions.
+ */
+static void a_revision_costs_the_same_however_many_there_are(void **state)
+{
+    enum { MANY = 1000 };
+    struct kit *kit = *state;
+    struct sb_buf records = {0};
+    uint64_t few;
+
+    put(kit, 1, RECORD("c1", "running", "0000000000000001"));
+    kit_ask(kit, STREAM, 2, 2,
+            "\"records\":[{\"command_id\":\"c1\",\"created_at\":\"2026-01-01T00:00:00Z\"}]");
+    few = work_of_one(kit, 3);
+    for (uint64_t i = 0; i < MANY; i++)
+        sb_buf_add_fmt(&records,
+                       "%s{\"command_id\":\"c1\",\"status\":\"s%llu\","
+                       "\"created_at\":\"2026-01-01T00:00:00Z\"}",
+                       i > 0 ? "," : "", (unsigned long long)(i + 4));
+    kit_expect(kit_ask(kit, STREAM, 4, 3 + MANY, "\"records\":[%s]", records.data),
+               SB_RESULT_STORED, 0, 0, MANY, 0, 0);
+    assert_in_range(work_of_one(kit, 4 + MANY), 1, 2 * few);
+    assert_int_equal(kit_count(kit, "SELECT latest = (SELECT max(rev) FROM history_rev)"
+                                    " FROM history WHERE place <> 'r1'"),
+                     1);
+    sb_buf_free(&records);
 }
 
 static void a_clock_far_ahead_is_taken_back_once(void **state)
@@ -219,6 +269,7 @@ int main(void)
         CASE(a_repeat_of_the_batch_answers_the_same),
         CASE(the_order_of_members_and_escapes_are_no_content),
         CASE(the_highest_hlc_is_the_latest_whenever_it_arrives),
+        CASE(a_revision_costs_the_same_however_many_there_are),
         CASE(a_clock_far_ahead_is_taken_back_once),
         CASE(command_ids_are_reused_across_runs_and_robots),
         CASE(bad_records_are_rejected_alone),
