@@ -454,7 +454,8 @@ static size_t intervals_in(const struct sb_ranges *set, uint64_t lo, uint64_t hi
 }
 
 /* Checked before anything is written. One run of numbers adds at most one interval, and none where
- * it touches one; a hole on an ordered stream may fall into many. */
+ * it touches one; a hole on an ordered stream may fall into many, and of those that name an
+ * operation and those that name none there may be many where together they are one run. */
 static bool room_for_intervals(const struct apply *a, const struct stream_state *own)
 {
     const struct sb_batch *batch = a->batch;
@@ -465,6 +466,8 @@ static bool room_for_intervals(const struct apply *a, const struct stream_state 
 
     if (batch->form == SB_FORM_HOLE) {
         set = &own->row.holes;
+        if (own->row.unnamed.count > set->count)
+            set = &own->row.unnamed;
         if (sb_class_ordered(batch->stream.class))
             more += batch->op_count + intervals_in(&own->row.decided, from, to);
     }

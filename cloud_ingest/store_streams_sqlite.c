@@ -18,8 +18,9 @@ void stream_row_free(struct stream_row *row)
 
 static int read_holes(struct store *store, struct stream_row *row, struct sb_err *err)
 {
-    struct query *q =
-        query_start(store, "SELECT named, first_seq, last_seq FROM holes WHERE sn = ?");
+    /* in the order of the numbers, so that the sets only grow at their end */
+    struct query *q = query_start(store, "SELECT named, first_seq, last_seq FROM holes"
+                                         " WHERE sn = ? ORDER BY first_seq");
     int rc;
 
     sb_ranges_clear(&row->holes);

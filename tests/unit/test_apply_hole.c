@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cloud_ingest/limits.h"
+
 #define STREAM "settings/user-1"
 
 static int setup(void **state)
@@ -114,6 +116,29 @@ static void a_huge_hole_costs_one_row_and_tells_operators(void **state)
                SB_RESULT_DUPLICATE, 0, 3, 0, 0, 0);
 }
 
+/* Numbers with and without an operation in turns are one hole, but as many runs that name none. */
+static void runs_that_name_none_are_bounded_as_well(void **state)
+{
+    enum { EACH = 1000 };
+    struct kit *kit = *state;
+    struct sb_buf ops = {0};
+    uint64_t seq = 1;
+    int64_t runs;
+
+    for (int i = 0; i < EACH; i += 2)
+        sb_buf_add_str(&ops, i > 0 ? ",\"a\",null" : "\"a\",null");
+    do {
+        kit_ask(kit, STREAM, seq, seq + EACH - 1, "\"hole\":{\"reason\":\"dead\",\"ops\":[%s]}",
+                ops.data);
+        seq += EACH;
+    } while (kit->reply.result == SB_RESULT_STORED && seq < 3 * LIMIT_INTERVALS);
+    runs = kit_count(kit, "SELECT count(*) FROM holes WHERE named = 0");
+    assert_in_range(runs, LIMIT_INTERVALS / 2, LIMIT_INTERVALS);
+    assert_int_equal(kit->reply.result, SB_RESULT_RETRY);
+    assert_int_equal(kit->reply.code, SB_ELIMIT);
+    sb_buf_free(&ops);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, kit_teardown)
 
 int main(void)
@@ -125,6 +150,7 @@ int main(void)
         CASE(a_hole_over_decided_numbers_is_kept_where_it_names_them),
         CASE(two_operations_may_be_named_at_one_number),
         CASE(a_huge_hole_costs_one_row_and_tells_operators),
+        CASE(runs_that_name_none_are_bounded_as_well),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
