@@ -167,17 +167,21 @@ struct emit {
     struct ingest *ingest;
     char topic[SB_TOPIC_MAX];
     struct sb_span correlation;
+    size_t bytes;
 };
 
 static void emit_part(void *ctx, struct sb_span json)
 {
     struct emit *emit = ctx;
 
+    emit->bytes += json.len;
     replier_json(emit->ingest->replier, emit->topic, emit->correlation, json);
 }
 
+#define ANSWER_ROW_BYTES 256 /* of answers and welcomes count as one record of a transaction */
+
 static int take_hello(struct ingest *ingest, const struct message *message,
-                      const struct group_message *raw, struct sb_err *err)
+                      const struct group_message *raw, size_t *rows, struct sb_err *err)
 {
     struct emit emit = {.ingest = ingest, .correlation = sb_buf_span(&raw->correlation)};
     struct sb_welcome welcome;
@@ -202,6 +206,7 @@ static int take_hello(struct ingest *ingest, const struct message *message,
         emit.correlation = sb_span_of(welcome.nonce);
     sb_topic_down(emit.topic, message->device, "reply");
     sb_welcome_encode(&welcome, ingest->config.page_bytes, emit_part, &emit);
+    *rows = 1 + message->hello.claim_count + emit.bytes / ANSWER_ROW_BYTES;
 
 free_welcome:
     sb_welcome_free(&welcome);
@@ -209,7 +214,6 @@ free_welcome:
 }
 
 #define ANSWER_HEAD_BYTES 256 /* around the data of an answer */
-#define ANSWER_ROW_BYTES  256 /* of answers count as one record of a transaction */
 
 static void encode_answer(struct ingest *ingest, struct request_outcome *outcome)
 {
@@ -364,7 +368,7 @@ static int on_apply(void *ctx, const struct group_message *raw, size_t *rows, st
     case MESSAGE_BATCH:
         return take_batch(ingest, message, raw, rows, err);
     case MESSAGE_HELLO:
-        return take_hello(ingest, message, raw, err);
+        return take_hello(ingest, message, raw, rows, err);
     case MESSAGE_REQUEST:
         return take_request(ingest, message, raw, rows, err);
     case MESSAGE_REFUSED:

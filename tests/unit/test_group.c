@@ -46,6 +46,39 @@ static void the_bound_on_records_ends_a_transaction(void **state)
         assert_int_equal(kit_reply(kit)->commit, (i + 2) / 3);
 }
 
+static void hello(struct kit *kit, int n)
+{
+    char json[512];
+
+    snprintf(json, sizeof(json),
+             "{\"v\":1,\"kind\":\"hello\",\"nonce\":\"01930000-0000-7000-9000-%012d\","
+             "\"device\":\"%s\",\"receipt\":null,\"epoch\":\"%s\",\"page\":1,\"pages\":1,"
+             "\"epochs\":[]}",
+             n, kit->device, kit->epoch);
+    kit_message(kit, "ctl", "", json);
+}
+
+/* A short hello may ask for a very long welcome. */
+static void welcomes_count_against_that_bound(void **state)
+{
+    enum { INTERVALS = 1000, HELLOS = 100, ROWS = 200 };
+    struct kit *kit = *state;
+    struct ingest_counters counters;
+
+    for (uint64_t seq = 1; seq <= INTERVALS; seq++)
+        put(kit, 2 * seq);
+    kit_flush(kit);
+    kit_stop(kit);
+    kit->config.group_rows = ROWS;
+    kit_start(kit);
+    for (int i = 0; i < HELLOS; i++)
+        hello(kit, i);
+    kit_flush(kit);
+    assert_int_equal(kit_published(kit, "\"kind\":\"welcome\""), HELLOS);
+    ingest_counters(kit->ingest, &counters);
+    assert_in_range(counters.groups_largest, 1, HELLOS / 10);
+}
+
 static void the_bound_on_bytes_commits_without_being_asked(void **state)
 {
     struct kit *kit = *state;
@@ -380,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(many_messages_share_a_commit_and_are_answered_in_order),
         CASE(the_bound_on_records_ends_a_transaction),
+        CASE(welcomes_count_against_that_bound),
         CASE(the_bound_on_bytes_commits_without_being_asked),
         CASE(a_locked_database_answers_busy_and_stores_nothing),
         CASE(a_full_disk_answers_busy),
