@@ -107,22 +107,26 @@ const struct group_figures *group_figures(const struct group *group)
 /* ---- one transaction ---- */
 
 struct attempt {
-    struct group_message *end; /* first message that was not part of it */
+    struct group_message *end;  /* first message that was not part of it */
+    struct group_message *last; /* of those that were; where it failed, unless in COMMIT */
     size_t messages;
     bool in_commit; /* it failed there */
 };
 
-/* Applies messages from `first` on until the bound on records (or only that one) and commits. */
-static int attempt(struct group *group, struct group_message *first, bool alone, struct attempt *a,
-                   struct sb_err *err)
+/* Applies messages from `first` on and commits: those before `stop`, or where that is NULL as many
+ * as the bound on records allows. */
+static int attempt(struct group *group, struct group_message *first,
+                   const struct group_message *stop, struct attempt *a, struct sb_err *err)
 {
     size_t rows = 0, more;
     int rc = group->ops->begin(group->ctx, err);
 
     *a = (struct attempt){.end = first};
-    while (rc == 0 && a->end != NULL && (a->end == first || (!alone && rows < group->max_rows))) {
+    while (rc == 0 && a->end != stop &&
+           (stop != NULL || a->end == first || rows < group->max_rows)) {
         more = 0;
         rc = group->ops->apply(group->ctx, a->end, &more, err);
+        a->last = a->end;
         a->end = a->end->next;
         a->messages++;
         rows += more;
@@ -150,15 +154,15 @@ static bool is_everybodys(int rc)
            rc == -SB_ECORRUPT;
 }
 
-static int with_renewal(struct group *group, struct group_message *first, bool alone,
-                        struct attempt *a, struct sb_err *err)
+static int with_renewal(struct group *group, struct group_message *first,
+                        const struct group_message *stop, struct attempt *a, struct sb_err *err)
 {
-    int rc = attempt(group, first, alone, a, err);
+    int rc = attempt(group, first, stop, a, err);
 
     for (int i = 0; rc == -SB_EHELLO && i < RENEWALS; i++) {
         rc = group->ops->renew(group->ctx, err);
         if (rc == 0)
-            rc = attempt(group, first, alone, a, err);
+            rc = attempt(group, first, stop, a, err);
     }
     return rc;
 }
@@ -175,7 +179,7 @@ static void run_alone(struct group *group, struct group_message *message)
 {
     struct attempt a;
     struct sb_err err;
-    int rc = with_renewal(group, message, true, &a, &err);
+    int rc = with_renewal(group, message, message->next, &a, &err);
 
     if (rc == 0)
         return;
@@ -188,11 +192,33 @@ static void run_alone(struct group *group, struct group_message *message)
         refuse(group, message, message->next, rc == -SB_ELIMIT ? SB_ELIMIT : SB_EINTERNAL, err.msg);
 }
 
+static void run_each(struct group *group, const struct group_message *end)
+{
+    for (struct group_message *message = group->first; message != end; message = message->next)
+        run_alone(group, message);
+}
+
+/* Those before the culprit went through: they share a commit again, so that no sender can take that
+ * from all others. */
+static void run_before(struct group *group, const struct group_message *culprit)
+{
+    struct attempt a;
+    struct sb_err err;
+    int rc = group->first != culprit ? with_renewal(group, group->first, culprit, &a, &err) : 0;
+
+    if (rc == 0)
+        return;
+    sb_log_err("transaction without the one that failed", &err);
+    if (is_everybodys(rc))
+        refuse(group, group->first, culprit, SB_EBUSY, err.msg);
+    else
+        run_each(group, culprit);
+}
+
 static int run_some(struct group *group, struct sb_err *err)
 {
-    struct group_message *message;
     struct attempt a;
-    int rc = with_renewal(group, group->first, false, &a, err);
+    int rc = with_renewal(group, group->first, NULL, &a, err);
 
     if (rc != 0 && (is_everybodys(rc) || a.messages == 0))
         a.end = NULL; /* those behind it would fare no better */
@@ -201,9 +227,13 @@ static int run_some(struct group *group, struct sb_err *err)
         refuse(group, group->first, a.end, SB_EBUSY, err->msg);
     } else if (rc != 0) {
         group->figures.reruns++;
-        sb_log_err("transaction, run again message by message", err);
-        for (message = group->first; message != a.end; message = message->next)
-            run_alone(group, message);
+        sb_log_err("transaction, run again", err);
+        if (a.in_commit || a.last == NULL) {
+            run_each(group, a.end);
+        } else {
+            run_before(group, a.last);
+            run_alone(group, a.last);
+        }
     }
     forget_until(group, a.end);
     return rc == -SB_ECORRUPT ? rc : 0;

@@ -11,8 +11,10 @@
  *   another database under us         a new boot id is taken and the group run again
  *   COMMIT failed otherwise           each message again alone; if that fails too: no answer, it
  *                                     comes again
- *   anything else                     each message again alone; the culprit is answered
- *                                     retry/internal (retry/limit where it broke a limit) */
+ *   anything else                     the message it was met at alone, and is answered
+ *                                     retry/internal (retry/limit where it broke a limit); those
+ *                                     before it again together, those behind it as if it had not
+ *                                     been there */
 
 struct group_message {
     struct group_message *next;

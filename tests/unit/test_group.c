@@ -169,6 +169,30 @@ static void one_culprit_does_not_hold_up_the_others(void **state)
     assert_int_equal(kit_count(kit, "SELECT decided = '[[1,2],[4,4]]' FROM streams"), 1);
 }
 
+/* ... nor does it take from them that they share a commit. */
+static void one_culprit_leaves_the_others_their_common_commit(void **state)
+{
+    enum { COUNT = 60, CULPRIT = 40 };
+    struct kit *kit = *state;
+    struct ingest_counters before, after;
+
+    put(kit, 1);
+    kit_flush(kit);
+    kit_reply(kit);
+    kit_sql(kit, "INSERT INTO sensor_system (sn, seq, ts, rx_ms) VALUES (1, 40, 0, 0)");
+    ingest_counters(kit->ingest, &before);
+    for (uint64_t seq = 2; seq <= COUNT; seq++)
+        put(kit, seq);
+    kit_flush(kit);
+    for (uint64_t seq = 2; seq <= COUNT; seq++)
+        assert_int_equal(kit_reply(kit)->result,
+                         seq == CULPRIT ? SB_RESULT_RETRY : SB_RESULT_STORED);
+    ingest_counters(kit->ingest, &after);
+    assert_int_equal(after.commits - before.commits, 2);
+    assert_int_equal(after.accepted - before.accepted, COUNT - 2);
+    assert_int_equal(kit_count(kit, "SELECT decided = '[[1,39],[41,60]]' FROM streams"), 1);
+}
+
 static int refuse_commit(void *failures)
 {
     int *left = failures;
@@ -418,6 +442,7 @@ int main(void)
         CASE(a_locked_database_answers_busy_and_stores_nothing),
         CASE(a_full_disk_answers_busy),
         CASE(one_culprit_does_not_hold_up_the_others),
+        CASE(one_culprit_leaves_the_others_their_common_commit),
         CASE(a_commit_that_failed_is_run_again),
         CASE(a_commit_that_fails_for_good_is_not_answered),
         CASE(the_seam_for_faults_answers_its_code),
