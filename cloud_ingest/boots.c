@@ -8,6 +8,17 @@ int boots_take(struct boots *boots, struct store *store, struct sb_rng *rng, str
     return store_boot_add(store, boots->id, now.wall_us / 1000, err);
 }
 
+int boots_check(const struct boots *boots, struct store *store, struct sb_err *err)
+{
+    uint64_t commits;
+    bool known;
+    int rc = store_boot_commits(store, boots->id, &known, &commits, err);
+
+    if (rc == 0 && (!known || commits != boots->commits))
+        rc = sb_fail(err, SB_EHELLO, "the database is not the one this process wrote to");
+    return rc;
+}
+
 int boots_number(struct boots *boots, struct store *store, uint64_t *number, struct sb_err *err)
 {
     bool won = true;

@@ -19,6 +19,10 @@ struct boots {
 int boots_take(struct boots *boots, struct store *store, struct sb_rng *rng, struct sb_now now,
                struct sb_err *err);
 
+/* SB_EHELLO when the counter is not as this process left it: asked before a transaction does
+ * anything, because another database may not even have the tables for it. */
+int boots_check(const struct boots *boots, struct store *store, struct sb_err *err);
+
 /* The number of the open transaction's commit; moves the counter once per transaction. SB_EHELLO
  * when the row is not as this process left it: give up, take a new boot id and run again. */
 int boots_number(struct boots *boots, struct store *store, uint64_t *number, struct sb_err *err);

@@ -354,6 +354,8 @@ static int on_begin(void *ctx, struct sb_err *err)
     ingest->apply.boot = ingest->boots.id;
     ingest->apply.tally = (struct ingest_counters){0};
     written_clear(&ingest->apply.written);
+    if (rc == 0)
+        rc = boots_check(&ingest->boots, ingest->store, err);
     return rc == 0 ? stream_cache_begin(ingest->cache, err) : rc;
 }
 
@@ -429,11 +431,27 @@ static void on_done(void *ctx)
     written_clear(&ingest->apply.written);
 }
 
+/* The database may be older than this program's tables. One that cannot be served at all is an end,
+ * as it is at the start: no batch is to blame for it. */
+static int fit_database(struct ingest *ingest, struct sb_err *err)
+{
+    struct sb_err why;
+    int rc = store_refit(ingest->store, &why);
+
+    if (rc == 0)
+        return 0;
+    if (sb_code_class(why.code) == SB_RETRY)
+        return sb_fail(err, why.code, "%s", why.msg);
+    return sb_fail(err, SB_ECORRUPT, "the database that took the place of ours: %s", why.msg);
+}
+
 static int on_renew(void *ctx, struct sb_err *err)
 {
     struct ingest *ingest = ctx;
-    int rc = boots_take(&ingest->boots, ingest->store, ingest->rng, ingest->now, err);
+    int rc = fit_database(ingest, err);
 
+    if (rc == 0)
+        rc = boots_take(&ingest->boots, ingest->store, ingest->rng, ingest->now, err);
     if (rc != 0)
         return rc;
     log_warn("the database was replaced under this process: new boot id %s", ingest->boots.id);
@@ -662,6 +680,12 @@ int ingest_request(struct ingest *ingest, const char *by, const struct sb_reques
 
     ingest->now = now;
     rc = on_begin(ingest, err);
+    if (rc == -SB_EHELLO) {
+        on_undo(ingest);
+        rc = on_renew(ingest, err);
+        if (rc == 0)
+            rc = on_begin(ingest, err);
+    }
     if (rc == 0)
         rc = answer_request(ingest, &who, request, SB_PAYLOAD_MAX_BYTES, &outcome, err);
     if (rc == 0)

@@ -40,6 +40,9 @@ struct store_options {
  * must outlive the store. */
 int store_open(const char *path, const struct store_options *options, struct store **out,
                struct sb_err *err);
+/* What store_open does to a database, once more: another one was copied into the file that is open.
+ * Outside a transaction. The errors of store_open; what was known before stays in use then. */
+int store_refit(struct store *store, struct sb_err *err);
 void store_close(struct store *store);
 /* Whether the path still names the file that is open: a copy may have been moved into its place,
  * and what is written to this one would be gone with the process. */

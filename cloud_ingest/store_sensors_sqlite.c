@@ -198,17 +198,43 @@ int store_sensors_open(struct store *store, bool make, struct sb_err *err)
     return rc == 0 ? know_tables(store, err) : rc;
 }
 
-void store_sensors_close(struct store *store)
+static void free_tables(struct sensor_table *tables, size_t count)
 {
-    for (size_t i = 0; i < store->table_count; i++) {
-        struct sensor_table *table = &store->tables[i];
+    for (size_t i = 0; i < count; i++) {
+        struct sensor_table *table = &tables[i];
 
         sqlite3_finalize(table->select.stmt);
         for (size_t k = 0; k < table->insert_count; k++)
             sqlite3_finalize(table->inserts[k].query.stmt);
         free(table->columns);
     }
-    free(store->tables);
+    free(tables);
+}
+
+void store_sensors_close(struct store *store)
+{
+    free_tables(store->tables, store->table_count);
+    store->tables = NULL;
+    store->table_count = 0;
+}
+
+int store_sensors_refit(struct store *store, struct sb_err *err)
+{
+    struct sensor_table *tables = store->tables;
+    size_t count = store->table_count;
+    int rc;
+
+    store->tables = NULL;
+    store->table_count = 0;
+    rc = store_sensors_open(store, true, err);
+    if (rc == 0) {
+        free_tables(tables, count);
+        return 0;
+    }
+    store_sensors_close(store);
+    store->tables = tables;
+    store->table_count = count;
+    return rc;
 }
 
 void store_table_name(struct sb_buf *sql, const struct sensor_table *table)

@@ -252,6 +252,13 @@ free_store:
     return rc;
 }
 
+int store_refit(struct store *store, struct sb_err *err)
+{
+    int rc = store_migrate(store->db, err);
+
+    return rc == 0 ? store_sensors_refit(store, err) : rc;
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL)

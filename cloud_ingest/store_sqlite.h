@@ -96,6 +96,7 @@ int store_migrate_to(sqlite3 *db, int step, struct sb_err *err);
 
 /* Makes and checks the typed tables of the mappings; with none it reads which there are. */
 int store_sensors_open(struct store *store, bool make, struct sb_err *err);
+int store_sensors_refit(struct store *store, struct sb_err *err); /* for store_refit */
 void store_sensors_close(struct store *store);
 /* The table of a type, NULL when there is none; "" is the one for undeclared types. */
 struct sensor_table *store_table_of(struct store *store, const char *type);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cloud_ingest/store_sqlite.h"
 #include "cloud_ingest/welcome.h"
 #include "common/hello.h"
 
@@ -287,6 +288,73 @@ static void a_database_that_was_replaced_gets_a_new_boot_id(void **state)
     assert_int_equal(kit_count(kit, "SELECT count(*) FROM sensor_system"), 3);
 }
 
+/* Into the file that is open, as sqlite3's .restore does. */
+static void restore_into(struct kit *kit, const char *from)
+{
+    sqlite3 *to_db = NULL, *from_db = NULL;
+    sqlite3_backup *backup;
+
+    assert_int_equal(sqlite3_open(kit->path, &to_db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(from, &from_db), SQLITE_OK);
+    backup = sqlite3_backup_init(to_db, "main", from_db, "main");
+    assert_non_null(backup);
+    assert_int_equal(sqlite3_backup_step(backup, -1), SQLITE_DONE);
+    assert_int_equal(sqlite3_backup_finish(backup), SQLITE_OK);
+    sqlite3_close(from_db);
+    sqlite3_close(to_db);
+}
+
+/* The database of an older version of the program, before any type was declared. */
+static void make_older(const char *path)
+{
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(store_migrate_to(db, 2, NULL), 0);
+    sqlite3_close(db);
+}
+
+static void a_restored_database_gets_the_tables_it_does_not_have_yet(void **state)
+{
+    struct kit *kit = *state;
+    char before[SB_UUID_LEN + 1], old[160];
+    struct told told;
+
+    put_readings(kit, E1, 1, 2);
+    snprintf(before, sizeof(before), "%s", ingest_boot(kit->ingest));
+    snprintf(old, sizeof(old), "%s.old", kit->path);
+    make_older(old);
+    restore_into(kit, old);
+    kit->boot = before;
+    put_readings(kit, E1, 3, 3);
+    assert_int_equal(kit->reply.code, SB_EHELLO);
+    hello(kit, &told, E1, "null", "[]");
+    assert_string_not_equal(told.welcome.boot, before);
+    kit->boot = told.welcome.boot;
+    put_readings(kit, E1, 1, 3);
+    assert_int_equal(kit->reply.result, SB_RESULT_STORED);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM sensor_system"), 3);
+    kit->boot = "";
+    forget(&told);
+}
+
+static void a_question_by_the_socket_finds_the_other_database_too(void **state)
+{
+    struct kit *kit = *state;
+    struct sb_request request = {.op = "conflicts.list", .args = SB_SPAN("{}")};
+    char before[SB_UUID_LEN + 1];
+    struct sb_buf answer = {0};
+
+    put_readings(kit, E1, 1, 1);
+    snprintf(before, sizeof(before), "%s", ingest_boot(kit->ingest));
+    snprintf(request.id, sizeof(request.id), "01930000-0000-7000-9000-000000000001");
+    kit_sql(kit, "UPDATE boots SET commits = 0");
+    assert_int_equal(ingest_request(kit->ingest, "_op-root", &request, kit->now, &answer, NULL), 0);
+    assert_string_not_equal(ingest_boot(kit->ingest), before);
+    assert_non_null(strstr(answer.data, ingest_boot(kit->ingest)));
+    sb_buf_free(&answer);
+}
+
 static void presence_is_announced_and_devices_are_asked(void **state)
 {
     struct kit *kit = *state;
@@ -326,6 +394,8 @@ int main(void)
         CASE(a_revoked_device_gets_no_welcome),
         CASE(beyond_the_cap_of_epochs_the_answer_is_limit),
         CASE(a_database_that_was_replaced_gets_a_new_boot_id),
+        CASE(a_restored_database_gets_the_tables_it_does_not_have_yet),
+        CASE(a_question_by_the_socket_finds_the_other_database_too),
         CASE(presence_is_announced_and_devices_are_asked),
     };
 
