@@ -32,6 +32,11 @@ struct group *group_new(size_t max_rows, size_t max_bytes, int64_t max_ms,
     return group;
 }
 
+static size_t bytes_of(const struct group_message *message)
+{
+    return strlen(message->topic) + message->payload.len + message->correlation.len;
+}
+
 static void free_message(struct group_message *message)
 {
     free(message->topic);
@@ -48,7 +53,7 @@ static void forget_until(struct group *group, const struct group_message *end)
 
         group->first = message->next;
         group->count--;
-        group->bytes -= message->payload.len;
+        group->bytes -= bytes_of(message);
         free_message(message);
     }
     if (group->first == NULL)
@@ -76,7 +81,7 @@ void group_add(struct group *group, const char *topic, struct sb_span payload,
     *group->last = message;
     group->last = &message->next;
     group->count++;
-    group->bytes += payload.len;
+    group->bytes += bytes_of(message);
 }
 
 bool group_full(const struct group *group)

@@ -22,7 +22,7 @@ struct ingest_config {
     const char *operators;   /* who may ask on the admin topics, with commas; NULL or "*": all */
     struct sb_limits limits; /* told in the welcome and in the presence */
     size_t group_rows;       /* records of one transaction */
-    size_t group_bytes;      /* payload bytes waiting for one */
+    size_t group_bytes;      /* bytes of messages waiting for one */
     int64_t group_ms;        /* how long the first message waits for others; 0: not at all */
     size_t reply_bytes;      /* JSON of one reply; the broker's packet limit lowers it */
     size_t page_bytes;       /* JSON of one part of a welcome */

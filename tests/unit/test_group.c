@@ -100,6 +100,27 @@ static void the_bound_on_bytes_commits_without_being_asked(void **state)
     assert_true(ingest_deadline(kit->ingest) == INT64_MAX);
 }
 
+/* Correlation data has up to 64 KiB, whatever the payload has. */
+static void everything_of_a_message_counts_as_its_bytes(void **state)
+{
+    struct kit *kit = *state;
+    struct ingest_counters counters;
+    char correlation[1000];
+
+    memset(correlation, 'c', sizeof(correlation) - 1);
+    correlation[sizeof(correlation) - 1] = '\0';
+    kit_stop(kit);
+    kit->config.group_bytes = 10 * sizeof(correlation);
+    kit->config.group_ms = 60000;
+    kit_start(kit);
+    for (int i = 0; i < 100; i++) {
+        kit_message(kit, "sensors", correlation, "x");
+        ingest_counters(kit->ingest, &counters);
+        assert_in_range(counters.waiting_messages, 0, 10);
+    }
+    assert_int_equal(counters.messages, 100);
+}
+
 static void a_locked_database_answers_busy_and_stores_nothing(void **state)
 {
     struct kit *kit = *state;
@@ -439,6 +460,7 @@ int main(void)
         CASE(the_bound_on_records_ends_a_transaction),
         CASE(welcomes_count_against_that_bound),
         CASE(the_bound_on_bytes_commits_without_being_asked),
+        CASE(everything_of_a_message_counts_as_its_bytes),
         CASE(a_locked_database_answers_busy_and_stores_nothing),
         CASE(a_full_disk_answers_busy),
         CASE(one_culprit_does_not_hold_up_the_others),
