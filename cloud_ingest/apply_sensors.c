@@ -286,8 +286,12 @@ static int store_one(struct apply *a, struct stream_state *state, uint64_t seq, 
                      struct sb_err *err)
 {
     const struct sb_chunk *chunk = chunk_of(a, i);
-    int rc = chunk != NULL ? note_clock(a, state, seq, seq, chunk, err) : 0;
+    int rc;
 
+    /* A dead letter may be anywhere: that the span before it ends there does not say that no other
+     * begins at it. */
+    state->span = (struct clock_span){.first = 0};
+    rc = chunk != NULL ? note_clock(a, state, seq, seq, chunk, err) : 0;
     if (rc == 0)
         rc = put_row(a, state, seq, i, err);
     stream_cache_touch(a->cache, state);

@@ -150,6 +150,37 @@ static void a_rejected_record_sent_again_is_stored_once_it_is_good(void **state)
     assert_int_equal(kit_count(kit, "SELECT stored = 1 AND rejected = 0 FROM streams"), 1);
 }
 
+static void dead_letters_of_two_kernel_boots_come_back_one_after_the_other(void **state)
+{
+    struct kit *kit = *state;
+    const char row[] = "[\"2026-01-01T00:00:00Z\",\"n/a\"]";
+    const char again[] =
+        "\"again\":true,\"fields\":[\"ts\",\"note\"],\"rows\":[%s],\"chunks\":[{\"n\":1,%s}]";
+    const char *strict = "{\"type\":\"odd\",\"columns\":[{\"name\":\"note\",\"type\":\"number\"}]}";
+    struct ingest_counters counters;
+
+    kit_stop(kit);
+    assert_int_equal(mapping_set_add(kit->mappings, sb_span_of(strict), NULL), 0);
+    kit_start(kit);
+    kit_expect(kit_ask(kit, "sensors/odd", 1, 2,
+                       "\"fields\":[\"ts\",\"note\"],\"rows\":[%s,%s],"
+                       "\"chunks\":[{\"n\":1," BOOT_A "},{\"n\":1," BOOT_B "}]",
+                       row, row),
+               SB_RESULT_REJECTED, 0, 0, 0, 2, 0);
+    kit_stop(kit);
+    mapping_set_free(kit->mappings);
+    kit->mappings = mapping_set_new();
+    kit_sql(kit, "DROP TABLE sensor_odd; DELETE FROM sensor_columns");
+    kit_start(kit);
+    kit_expect(kit_ask(kit, "sensors/odd", 1, 1, again, row, BOOT_A), SB_RESULT_STORED, 1, 0, 0, 0,
+               0);
+    kit_expect(kit_ask(kit, "sensors/odd", 2, 2, again, row, BOOT_B), SB_RESULT_STORED, 1, 0, 0, 0,
+               0);
+    assert_int_equal(kit_count(kit, "SELECT count(*) FROM clock_spans"), 2);
+    ingest_counters(kit->ingest, &counters);
+    assert_int_equal(counters.reruns, 0);
+}
+
 /* The fields are named once for all records of a batch, and may be much longer than these. */
 static void what_is_kept_of_rejected_records_does_not_multiply_the_batch(void **state)
 {
@@ -455,6 +486,7 @@ int main(void)
         CASE(beyond_the_cap_of_branches_the_answer_is_limit),
         CASE(a_bad_record_is_rejected_alone_with_code_and_column),
         CASE(a_rejected_record_sent_again_is_stored_once_it_is_good),
+        CASE(dead_letters_of_two_kernel_boots_come_back_one_after_the_other),
         CASE(what_is_kept_of_rejected_records_does_not_multiply_the_batch),
         CASE(the_same_values_of_another_kernel_boot_are_another_record),
         CASE(chunks_of_one_clock_make_one_span),
