@@ -129,7 +129,8 @@ void agent_answer_error(struct agent *agent, uint64_t client, const struct sb_er
 struct agent_wait *agent_wait_new(struct agent *agent, enum agent_wait_kind kind, uint64_t client,
                                   int64_t timeout_ms);
 /* Members of a call: characters into out, false where there is no such text; seconds as ms, 0 where
- * there are none or beyond a day. */
+ * there are none, a day where there are more. */
+#define AGENT_WAIT_MAX_S INT64_C(86400)
 bool agent_call_text(struct sb_span object, const char *key, struct sb_buf *out);
 int64_t agent_call_seconds(struct sb_span object, const char *key);
 

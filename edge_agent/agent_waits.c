@@ -67,8 +67,7 @@ int64_t agent_call_seconds(struct sb_span object, const char *key)
     struct sb_span value;
     double seconds;
 
-    if (!sb_json_get(object, key, &value) || !sb_json_double(value, &seconds) || seconds <= 0 ||
-        seconds > 86400)
+    if (!sb_json_get(object, key, &value) || !sb_json_double(value, &seconds) || seconds <= 0)
         return 0;
-    return (int64_t)(seconds * 1000);
+    return seconds < AGENT_WAIT_MAX_S ? (int64_t)(seconds * 1000) : AGENT_WAIT_MAX_S * 1000;
 }

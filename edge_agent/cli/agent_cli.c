@@ -11,7 +11,8 @@
 #include "edge_agent/device.h"
 #include "edge_agent/vault.h"
 
-#define CALL_MS 15000
+#define CALL_MS    15000
+#define ASK_MAX_MS INT64_C(90000000) /* a day, as long as the daemon waits, and a while */
 
 int agent_cli_fail(const struct sb_cli *cli, const struct sb_err *err)
 {
@@ -154,7 +155,11 @@ int agent_cli_ask(const struct agent_config *config, struct sb_span request, int
                   struct sb_buf *answer, struct sb_err *err)
 {
     struct sb_span object, success, code;
-    int rc = sb_control_ask(config->socket_path, request, (int)timeout_ms, answer, err);
+    int rc;
+
+    if (timeout_ms > ASK_MAX_MS)
+        timeout_ms = ASK_MAX_MS;
+    rc = sb_control_ask(config->socket_path, request, (int)timeout_ms, answer, err);
 
     if (rc == -(int)SB_ENOT_RUNNING)
         return sb_fail(err, SB_ENOT_RUNNING, "edge_agent run is not running");
