@@ -27,6 +27,7 @@ static enum sb_code code_of(int rc)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL: /* somebody holds a lock of the WAL for longer than SQLite tries */
+    case SQLITE_NOMEM:    /* a shortage that passes; no record is to blame for it */
         return SB_EBUSY;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
