@@ -359,6 +359,11 @@ bool edge_settle_collected(struct edge *edge, struct sb_now now)
 
     if (edge->reply_count == 0)
         return true;
+    if (edge->reload && (edge->reload = load_all(edge, &err) < 0)) {
+        clear_collected(edge); /* what a lost transaction left in memory must not be written */
+        edge_note_error(edge, &err);
+        return false;
+    }
     if ((rc = outbox_begin(edge->ob, &err)) == 0 && (rc = settle_all(edge, now, &err)) == 0)
         rc = outbox_commit(edge->ob, &err);
     if (rc < 0) {
@@ -516,6 +521,10 @@ static int purge_slice(struct edge *edge, struct sb_now now, int *deleted, struc
         int count = 0;
 
         rc = outbox_purge(edge->ob, lane->s, &lane->settled, before, over, PURGE_ROWS, &count, err);
+        if (rc == -(int)SB_ECORRUPT) { /* a torn page: these rows stay, those of others go */
+            edge_note_error(edge, err);
+            rc = count = 0;
+        }
         *deleted += count;
         if (count > 0)
             over = 0; /* the figures are read anew before the next slice */
