@@ -463,7 +463,8 @@ static bool too_large(const struct apply *a, struct sb_span text)
 {
     if (text.len > a->config->limits.max_record_bytes)
         return true;
-    return text.len > SB_JSON_MAX_NODES && sb_json_check(text, &sb_wire_limits, NULL, NULL) != 0;
+    return text.len > SB_DOCUMENT_MAX_NODES &&
+           sb_json_check(text, &sb_document_limits, NULL, NULL) != 0;
 }
 
 static int merge_op(struct apply *a, struct stream_state *state, uint64_t seq, size_t i,

@@ -39,8 +39,8 @@ static int check_document(const struct apply *a, struct sb_span document, bool e
                        (unsigned long long)most);
     if (document.len > 0 && sb_json_type_of(document) != SB_JSON_OBJECT)
         return sb_fail(err, SB_EBAD_TYPE, "data: not an object");
-    if (document.len > SB_JSON_MAX_NODES) /* else it cannot have more values than may be sent */
-        return sb_json_check(document, &sb_wire_limits, NULL, err);
+    if (document.len > SB_DOCUMENT_MAX_NODES) /* else it cannot have more values than may be sent */
+        return sb_json_check(document, &sb_document_limits, NULL, err);
     return 0;
 }
 

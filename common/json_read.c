@@ -9,6 +9,8 @@
 
 const struct sb_json_limits sb_wire_limits = {SB_PAYLOAD_MAX_BYTES, SB_JSON_MAX_DEPTH,
                                               SB_JSON_MAX_NODES};
+const struct sb_json_limits sb_document_limits = {SB_RECORD_MAX_BYTES, SB_DOCUMENT_MAX_DEPTH,
+                                                  SB_DOCUMENT_MAX_NODES};
 const struct sb_json_limits sb_down_limits = {SB_PAYLOAD_MAX_BYTES, SB_JSON_MAX_DEPTH + 8,
                                               SB_PAYLOAD_MAX_BYTES / 2};
 

@@ -10,6 +10,8 @@
  * batch it came in, and may hold several. */
 extern const struct sb_json_limits sb_wire_limits;
 extern const struct sb_json_limits sb_down_limits;
+/* What one document may be, so that it can be sent, by whatever side it was made. */
+extern const struct sb_json_limits sb_document_limits;
 
 /* Checks a message or a part of one, and that it is an object. */
 int sb_json_check_object(struct sb_span text, const struct sb_json_limits *limits,

@@ -584,8 +584,6 @@ void sb_resolve_args_free(struct sb_resolve_args *args)
 static int read_data(const struct sb_json_field *field, struct sb_resolve_args *out,
                      struct sb_err *err)
 {
-    const struct sb_json_limits limits = {SB_RECORD_MAX_BYTES, SB_DOCUMENT_MAX_DEPTH,
-                                          SB_JSON_MAX_NODES};
     int rc;
 
     if (field->value.len == 0)
@@ -593,7 +591,7 @@ static int read_data(const struct sb_json_field *field, struct sb_resolve_args *
     if (sb_field_given(field)) {
         rc = sb_field_type(field, SB_JSON_OBJECT, err);
         if (rc == 0)
-            rc = sb_json_check(field->value, &limits, NULL, err);
+            rc = sb_json_check(field->value, &sb_document_limits, NULL, err);
         if (rc < 0)
             return rc;
     }

@@ -397,13 +397,11 @@ static int read_file(const char *name, struct sb_buf *text, struct sb_err *err)
 static int read_merged(const char *name, struct sb_buf *text, struct sb_span *data,
                        struct sb_err *err)
 {
-    const struct sb_json_limits limits = {SB_RECORD_MAX_BYTES, SB_DOCUMENT_MAX_DEPTH,
-                                          SB_JSON_MAX_NODES};
     int rc = read_file(name, text, err);
 
     if (rc != 0)
         return rc;
-    rc = sb_json_check(sb_buf_span(text), &limits, data, err);
+    rc = sb_json_check(sb_buf_span(text), &sb_document_limits, data, err);
     if (rc == 0 && !is_object(*data) && !sb_span_is(*data, "null"))
         rc = sb_fail(err, SB_EBAD_TYPE, "neither an object nor null");
     if (rc != 0)

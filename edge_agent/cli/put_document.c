@@ -10,9 +10,6 @@ void put_document_fini(struct put_document *document)
     sb_buf_free(&document->renamed);
 }
 
-static const struct sb_json_limits document_limits = {SB_RECORD_MAX_BYTES, SB_DOCUMENT_MAX_DEPTH,
-                                                      SB_DOCUMENT_MAX_NODES};
-
 static int add_document(struct put *put, struct sb_span record, struct sb_span id,
                         struct enqueue_receipt *receipt, struct sb_err *err)
 {
@@ -21,7 +18,7 @@ static int add_document(struct put *put, struct sb_span record, struct sb_span i
     int rc = 0;
 
     if (r->operation != DOCUMENT_DELETE) {
-        rc = sb_json_check(record, &document_limits, &object, err);
+        rc = sb_json_check(record, &sb_document_limits, &object, err);
         if (rc == 0 && sb_json_type_of(object) != SB_JSON_OBJECT)
             rc = sb_fail(err, SB_EBAD_TYPE, "not a JSON object");
         sb_buf_clear(&r->renamed);
@@ -57,7 +54,7 @@ int put_document_by_member(struct put_document *r, struct sb_span text, struct s
 {
     struct sb_json_field field = {.key = "id"};
     char id[SB_ID_MAX + 1];
-    int rc = sb_json_check(text, &document_limits, record, err);
+    int rc = sb_json_check(text, &sb_document_limits, record, err);
 
     if (rc == 0 && sb_json_type_of(*record) != SB_JSON_OBJECT)
         rc = sb_fail(err, SB_EBAD_TYPE, "not a JSON object");
