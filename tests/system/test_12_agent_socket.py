@@ -126,6 +126,23 @@ def test_callers_that_went_away_leave_their_places(agent):
                       "remaining": 1}
 
 
+@pytest.mark.parametrize("days", [2, 30, 10_000])
+def test_whoever_waits_for_days_is_not_answered_at_once(agent, days):
+    """A day is the most; 25 days of milliseconds are more than an int holds."""
+    receipt = json.loads(agent.cli.ok("put", AIR, '{"pm10":1}', "--json"))
+    call = {"verb": "wait", "stream": AIR, "epoch": receipt["epoch"], "seq": receipt["seq"],
+            "timeout": days * 86400}
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(agent.cli.state / "agent.sock"))
+        client.sendall(json.dumps(call).encode() + b"\n")
+        assert agent.cli.status()["running"]  # the daemon has read it
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(4096)
+    with pytest.raises(subprocess.TimeoutExpired):
+        agent.cli.run("put", AIR, '{"pm10":2}', "--wait", f"{days}d", timeout=1.5)
+
+
 # ---- others than the owner ----
 
 @pytest.fixture
