@@ -262,7 +262,7 @@ struct backfilled {
 static int backfill_one(const struct calls *c, const struct document_name *name, struct sb_now now,
                         struct backfilled *filled, struct sb_err *err)
 {
-    struct enqueue_receipt receipt;
+    struct enqueue_receipt receipt = {.queued = false};
     bool known = false, declared = false;
     int rc = 0;
 
