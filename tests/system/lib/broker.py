@@ -22,9 +22,25 @@ def mosquitto_path():
     return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
+_claims = []  # sockets that hold the claims of this process, until it ends
+
+
+def _claim(port):
+    """Whether no other test process uses that port, who may have none of its listeners up just now.
+    An abstract name is as wide as ports are: the network namespace."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0sb-test-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
+
+
 def free_ports(count):
-    """Ports nobody listens on, below those the kernel gives to outgoing connections: one of those
-    could take a broker's port while it is down."""
+    """Ports nobody listens on and no other test gets, below those the kernel gives to outgoing
+    connections: one of those could take a broker's port while it is down."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
         top = int(file.read().split()[0])
     ports = []
@@ -35,6 +51,8 @@ def free_ports(count):
                 probe.bind((ADDRESS, port))
             except OSError:
                 continue
+        if not _claim(port):
+            continue
         ports.append(port)
         if len(ports) == count:
             return ports
