@@ -127,11 +127,12 @@ def commit():
 
 def write_report(path, folder, results, closing):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    made_of = commit()  # before the report itself changes
     with open(os.path.join(folder, "stages")) as file:
         stages = [line.strip() for line in file]
     with open(path, "w") as file:
         file.write("# Report of `./test.sh --long`\n\n")
-        file.write(f"- commit: {commit()}\n")
+        file.write(f"- commit: {made_of}\n")
         file.write(f"- date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC\n")
         file.write(f"- machine: {cpu_name()}, {os.cpu_count()} processors, {memory:.0f} GiB, "
                    f"Linux {platform.release()}\n")
