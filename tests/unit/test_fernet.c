@@ -10,13 +10,13 @@
 
 #include <cmocka.h>
 #include <openssl/evp.h>
-#include <zlib.h>
 
 #include "common/base64url.h"
 #include "common/clock.h"
 #include "common/fernet.h"
 #include "common/json_scan.h"
 #include "common/rng.h"
+#include "data_kit.h"
 
 /* ---- vectors made with python3-cryptography 38.0.4: bytes 3, 10, 17, … as the key, iv[i] =
  * 13 i + 17 n of the n-th vector ---- */
@@ -452,33 +452,6 @@ static void base64url_of_every_length_comes_back(void **state)
 
 /* ---- the specification's and Wycheproof's vectors ---- */
 
-static struct sb_buf data_file(const char *name)
-{
-    const char *given = getenv("SB_SHARED_DATA"), *root = getenv("SB_SOURCE_DIR");
-    struct sb_buf path = {0}, out = {0};
-    gzFile file;
-    int len;
-
-    if (given != NULL)
-        sb_buf_add_fmt(&path, "%s/%s", given, name);
-    else
-        sb_buf_add_fmt(&path, "%s/../shared/data/%s", root != NULL ? root : ".", name);
-    file = gzopen(path.data, "rb");
-    if (file == NULL)
-        print_message("skipped: %s is not there\n", path.data);
-    sb_buf_free(&path);
-    if (file == NULL)
-        skip();
-    do {
-        sb_buf_reserve(&out, 65536);
-        len = gzread(file, out.data + out.len, 65536);
-        assert_true(len >= 0);
-        out.len += (size_t)len;
-    } while (len > 0);
-    gzclose(file);
-    return out;
-}
-
 static struct sb_span parsed(const struct sb_buf *text)
 {
     const struct sb_json_limits limits = {1 << 24, SB_JSON_MAX_DEPTH, SB_JSON_MAX_NODES};
@@ -530,7 +503,7 @@ static void read_iv(struct sb_span vector, unsigned char iv[SB_FERNET_IV_BYTES])
 
 static void specification_generate(void **state)
 {
-    struct sb_buf file = data_file("fernet-spec/generate.json");
+    struct sb_buf file = data_contents("fernet-spec/generate.json");
     struct sb_json_iter iter;
     struct sb_span vector;
     size_t count = 0;
@@ -576,7 +549,7 @@ static int open_vector(struct sb_span vector, struct sb_buf *plain)
 
 static void specification_verify(void **state)
 {
-    struct sb_buf file = data_file("fernet-spec/verify.json");
+    struct sb_buf file = data_contents("fernet-spec/verify.json");
     struct sb_json_iter iter;
     struct sb_span vector;
     size_t count = 0;
@@ -611,7 +584,7 @@ static void specification_invalid(void **state)
         {"expired TTL", SB_ESTALE},
         {"incorrect IV (causes padding error)", SB_ETAMPERED},
     };
-    struct sb_buf file = data_file("fernet-spec/invalid.json"), plain = {0};
+    struct sb_buf file = data_contents("fernet-spec/invalid.json"), plain = {0};
     struct sb_json_iter iter;
     struct sb_span vector;
     size_t count = 0, known = 0;
@@ -700,7 +673,7 @@ static size_t try_group(struct sb_span group)
 
 static void padding_as_wycheproof_wants_it(void **state)
 {
-    struct sb_buf file = data_file("wycheproof/aes_cbc_pkcs5_test.json.gz");
+    struct sb_buf file = data_contents("wycheproof/aes_cbc_pkcs5_test.json.gz");
     struct sb_span groups, group;
     struct sb_json_iter iter;
     size_t count = 0;

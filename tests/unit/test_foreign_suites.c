@@ -8,65 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
-#include <zlib.h>
 
 #include "common/clock.h"
 #include "common/gzip.h"
 #include "common/ids.h"
+#include "data_kit.h"
 #include "json_kit.h"
 
 #define SKIPPED 77
 
 static const struct sb_json_limits wide = {1 << 24, SB_JSON_MAX_DEPTH, SB_JSON_MAX_NODES};
-
-static const char *data_folder(void)
-{
-    static char path[4096];
-    const char *given = getenv("SB_SHARED_DATA"), *root = getenv("SB_SOURCE_DIR");
-
-    if (given != NULL)
-        snprintf(path, sizeof(path), "%s", given);
-    else
-        snprintf(path, sizeof(path), "%s/../shared/data", root != NULL ? root : ".");
-    return path;
-}
-
-/* The path of a file of the data; skips the test when it is not there. */
-static const char *data_file(const char *name)
-{
-    static char path[8192];
-    struct stat info;
-
-    snprintf(path, sizeof(path), "%s/%s", data_folder(), name);
-    if (stat(path, &info) != 0) {
-        print_message("skipped: %s is not there\n", path);
-        skip();
-    }
-    return path;
-}
-
-/* Whole, unpacked when it is gzip. */
-static struct sb_buf contents_of(const char *name)
-{
-    gzFile file = gzopen(data_file(name), "rb");
-    struct sb_buf out = {0};
-    int len;
-
-    assert_non_null(file);
-    do {
-        sb_buf_reserve(&out, 65536);
-        len = gzread(file, out.data + out.len, 65536);
-        assert_true(len >= 0);
-        out.len += (size_t)len;
-    } while (len > 0);
-    gzclose(file);
-    sb_buf_reserve(&out, 0);
-    out.data[out.len] = '\0';
-    return out;
-}
 
 /* ---- archives: ustar with names up to 255 characters ---- */
 
@@ -154,7 +107,7 @@ static bool refused_by_our_rules(struct sb_span text, const struct sb_err *err)
 
 static void json_test_suite(void **state)
 {
-    struct sb_buf tar = contents_of("json-test-suite/JSONTestSuite.tar.gz");
+    struct sb_buf tar = data_contents("json-test-suite/JSONTestSuite.tar.gz");
     unsigned good = 0, bad = 0, free_choice = 0, ours = 0;
     struct member member;
     size_t at = 0;
@@ -191,7 +144,7 @@ static void json_test_suite(void **state)
 
 static void json_fuzz_corpus(void **state)
 {
-    struct sb_buf tar = contents_of("json-fuzz-corpus/go-fuzz-json.tar.gz"), table = {0};
+    struct sb_buf tar = data_contents("json-fuzz-corpus/go-fuzz-json.tar.gz"), table = {0};
     unsigned counts[2][2] = {{0}}, ours = 0;
     struct member member;
     size_t at = 0;
@@ -262,7 +215,7 @@ static bool plain_name(struct sb_span text)
 
 static void naughty_strings(void **state)
 {
-    struct sb_buf text = contents_of("naughty-strings/blns.json"), plain = {0};
+    struct sb_buf text = data_contents("naughty-strings/blns.json"), plain = {0};
     struct sb_span value, element;
     struct sb_json_iter iter;
     unsigned count = 0, names = 0;
@@ -327,7 +280,7 @@ static void one_utf8_case(const struct sb_buf *bytes, bool valid, const char *li
 
 static void utf8_tests(void **state)
 {
-    struct sb_buf file = contents_of("utf8-tests/utf8tests.txt"), bytes = {0};
+    struct sb_buf file = data_contents("utf8-tests/utf8tests.txt"), bytes = {0};
     unsigned valid = 0, invalid = 0;
     char *line, *rest = NULL;
 
@@ -376,7 +329,7 @@ static void same_digest(struct sb_span data, const char *hex)
 
 static void gzip_corpus(void **state)
 {
-    struct sb_buf tar = contents_of("gzip-corpus/go-fuzz-gzip.tar.gz"), table = {0}, out = {0};
+    struct sb_buf tar = data_contents("gzip-corpus/go-fuzz-gzip.tar.gz"), table = {0}, out = {0};
     struct sb_gzip *gzip = sb_gzip_new(1);
     unsigned good = 0, refused = 0, behind = 0, plain = 0;
     struct member member;
@@ -432,7 +385,7 @@ static void gzip_corpus(void **state)
 static void format_suite(const char *name, bool (*judge)(struct sb_span text),
                          bool (*ours_is_stricter)(struct sb_span text))
 {
-    struct sb_buf file = contents_of(name), text = {0};
+    struct sb_buf file = data_contents(name), text = {0};
     struct sb_span root, group, tests, test, data, valid;
     struct sb_json_iter groups, cases;
     unsigned count = 0, stricter = 0;
@@ -503,9 +456,8 @@ int main(void)
         cmocka_unit_test(gzip_corpus),         cmocka_unit_test(times_of_rfc_3339),
         cmocka_unit_test(uuids_in_lower_case),
     };
-    struct stat info;
 
-    if (stat(data_folder(), &info) != 0) {
+    if (!data_is_there()) {
         printf("skipped: the folder of test data %s is not there\n", data_folder());
         return SKIPPED;
     }

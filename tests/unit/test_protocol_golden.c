@@ -18,80 +18,11 @@
 #include "common/reply.h"
 #include "common/request_conflicts.h"
 #include "common/request_documents.h"
+#include "golden_kit.h"
 
-#define EXAMPLES_MAX 96
-#define BOOT         "019b7c0e-1111-7abc-8def-000000000001"
-#define EPOCH        "5f1d9c02a7b3e446"
-#define EQ(a, b)     assert_string_equal(a, b)
-
-static char *page;
-static struct {
-    char name[64];
-    struct sb_span text;
-    bool used;
-} examples[EXAMPLES_MAX];
-static size_t example_count;
-
-static void read_page(void)
-{
-    const char *root = getenv("SB_SOURCE_DIR");
-    char path[4096];
-    FILE *file;
-    long size;
-
-    snprintf(path, sizeof(path), "%s/common/PROTOCOL.md", root != NULL ? root : ".");
-    file = fopen(path, "rb");
-    assert_non_null(file);
-    assert_int_equal(fseek(file, 0, SEEK_END), 0);
-    size = ftell(file);
-    rewind(file);
-    page = calloc(1, (size_t)size + 1);
-    assert_non_null(page);
-    assert_int_equal(fread(page, 1, (size_t)size, file), size);
-    fclose(file);
-}
-
-static int setup(void **state)
-{
-    static const char mark[] = "\n```json golden:";
-    const char *at;
-
-    (void)state;
-    read_page();
-    for (at = strstr(page, mark); at != NULL; at = strstr(at, mark)) {
-        const char *end_of_name, *end;
-
-        at += sizeof(mark) - 1;
-        end_of_name = strchr(at, '\n');
-        end = strstr(at, "\n```");
-        assert_true(end_of_name != NULL && end != NULL && example_count < EXAMPLES_MAX);
-        assert_true(end_of_name - at < 64);
-        memcpy(examples[example_count].name, at, (size_t)(end_of_name - at));
-        examples[example_count++].text =
-            (struct sb_span){end_of_name + 1, (size_t)(end - end_of_name)};
-        at = end;
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(page);
-    return 0;
-}
-
-static struct sb_span example(const char *name)
-{
-    for (size_t i = 0; i < example_count; i++) {
-        if (strcmp(examples[i].name, name) == 0) {
-            examples[i].used = true;
-            return examples[i].text;
-        }
-    }
-    fail_msg("no example %s in PROTOCOL.md", name);
-    return (struct sb_span){0};
-}
+#define BOOT     "019b7c0e-1111-7abc-8def-000000000001"
+#define EPOCH    "5f1d9c02a7b3e446"
+#define EQ(a, b) assert_string_equal(a, b)
 
 static const struct sb_json_limits limits = {SB_PAYLOAD_MAX_BYTES, SB_JSON_MAX_DEPTH,
                                              SB_JSON_MAX_NODES};
@@ -129,7 +60,7 @@ static struct sb_batch batch_of(const char *name)
     struct sb_err err;
 
     decoder = sb_batch_decoder_new();
-    if (sb_batch_decode(decoder, example(name), SB_BATCH_MAX_RECORDS, &batch, &err) != 0)
+    if (sb_batch_decode(decoder, golden_example(name), SB_BATCH_MAX_RECORDS, &batch, &err) != 0)
         fail_msg("%s: %s: %s", name, sb_code_name(err.code), err.msg);
     EQ(batch.device, "edge-001");
     EQ(batch.boot, BOOT);
@@ -143,7 +74,7 @@ static void encode_again(const char *name, const struct sb_batch *batch)
     struct sb_span sent_at, op_texts[16] = {{0}};
     char time[SB_TIME_TEXT];
 
-    assert_true(sb_json_get(value_of(example(name)), "sent_at", &sent_at));
+    assert_true(sb_json_get(value_of(golden_example(name)), "sent_at", &sent_at));
     snprintf(time, sizeof(time), "%.*s", (int)sent_at.len - 2, sent_at.data + 1);
     sb_batch_begin(&out, batch, time_of(time));
     for (size_t i = 0; i < batch->record_count; i++) {
@@ -169,7 +100,7 @@ static void encode_again(const char *name, const struct sb_batch *batch)
         sb_batch_end_hole(&out, batch->reason, op_texts, batch->op_count, batch->summary);
         break;
     }
-    same_value(example(name), sb_buf_span(&out));
+    same_value(golden_example(name), sb_buf_span(&out));
     for (size_t i = 0; i < 16; i++)
         sb_buf_free(&ops[i]);
     sb_buf_free(&out);
@@ -300,10 +231,10 @@ static struct sb_reply reply_of(const char *name)
     struct sb_reply reply;
     struct sb_err err;
 
-    if (sb_reply_decode(example(name), &reply, &err) != 0)
+    if (sb_reply_decode(golden_example(name), &reply, &err) != 0)
         fail_msg("%s: %s: %s", name, sb_code_name(err.code), err.msg);
     sb_reply_encode(&reply, NULL, SB_PAYLOAD_MAX_BYTES, &out);
-    same_value(example(name), sb_buf_span(&out));
+    same_value(golden_example(name), sb_buf_span(&out));
     sb_buf_free(&out);
     return reply;
 }
@@ -435,7 +366,7 @@ static void hello(void **state)
     struct sb_hello hello;
 
     (void)state;
-    assert_int_equal(sb_hello_decode(example("hello"), &hello, NULL), 0);
+    assert_int_equal(sb_hello_decode(golden_example("hello"), &hello, NULL), 0);
     EQ(hello.receipt.boot, BOOT);
     assert_int_equal(hello.receipt.commit, 5119);
     EQ(hello.epoch, EPOCH);
@@ -446,7 +377,7 @@ static void hello(void **state)
     assert_int_equal(sb_ranges_total(&hello.claims[1].settled), 100);
     assert_true(sb_ranges_has_all(&hello.claims[1].held, 101, 160));
     sb_hello_encode(&hello, SB_HELLO_PAGE_BYTES, keep_first, &out);
-    same_value(example("hello"), sb_buf_span(&out));
+    same_value(golden_example("hello"), sb_buf_span(&out));
     sb_hello_free(&hello);
     sb_buf_free(&out);
 }
@@ -457,7 +388,7 @@ static void welcome(void **state)
     struct sb_welcome welcome;
 
     (void)state;
-    assert_int_equal(sb_welcome_decode(example("welcome"), &welcome, NULL), 0);
+    assert_int_equal(sb_welcome_decode(golden_example("welcome"), &welcome, NULL), 0);
     assert_int_equal(welcome.commit, 5120);
     assert_false(welcome.restored);
     assert_false(welcome.more);
@@ -468,7 +399,7 @@ static void welcome(void **state)
     assert_int_equal(welcome.standings[1].decided.count, 2);
     assert_true(sb_ranges_has_all(&welcome.standings[1].holes, 50, 52));
     sb_welcome_encode(&welcome, SB_HELLO_PAGE_BYTES, keep_first, &out);
-    same_value(example("welcome"), sb_buf_span(&out));
+    same_value(golden_example("welcome"), sb_buf_span(&out));
     sb_welcome_free(&welcome);
     sb_buf_free(&out);
 }
@@ -479,7 +410,7 @@ static void first_part_of_a_welcome(void **state)
     struct sb_welcome welcome;
 
     (void)state;
-    assert_int_equal(sb_welcome_decode(example("welcome-part"), &welcome, NULL), 0);
+    assert_int_equal(sb_welcome_decode(golden_example("welcome-part"), &welcome, NULL), 0);
     assert_true(welcome.restored);
     assert_true(welcome.more);
     EQ(welcome.more_epoch, EPOCH);
@@ -489,7 +420,7 @@ static void first_part_of_a_welcome(void **state)
     assert_int_equal(welcome.table_count, 1);
     sb_welcome_add(&welcome, EPOCH, "settings/user-123"); /* what makes a second part */
     sb_welcome_encode(&welcome, 1, keep_first, &out);
-    same_value(example("welcome-part"), sb_buf_span(&out));
+    same_value(golden_example("welcome-part"), sb_buf_span(&out));
     sb_welcome_free(&welcome);
     sb_buf_free(&out);
 }
@@ -502,12 +433,12 @@ static void request_for_settings(void **state)
     struct sb_request request;
 
     (void)state;
-    assert_int_equal(sb_request_decode(example("request-settings-get"), &request, NULL), 0);
+    assert_int_equal(sb_request_decode(golden_example("request-settings-get"), &request, NULL), 0);
     EQ(request.op, "settings.get");
     EQ(request.boot, BOOT);
     assert_true(sb_span_is(request.args, "{\"user\":\"user-123\"}"));
     sb_request_encode(&request, &out);
-    same_value(example("request-settings-get"), sb_buf_span(&out));
+    same_value(golden_example("request-settings-get"), sb_buf_span(&out));
     sb_buf_free(&out);
 }
 
@@ -516,10 +447,10 @@ static struct sb_answer answer_of(const char *name)
     struct sb_buf out = {0};
     struct sb_answer answer;
 
-    assert_int_equal(sb_answer_decode(example(name), &answer, NULL), 0);
+    assert_int_equal(sb_answer_decode(golden_example(name), &answer, NULL), 0);
     EQ(answer.boot, BOOT);
     sb_answer_encode(&answer, &out);
-    same_value(example(name), sb_buf_span(&out));
+    same_value(golden_example(name), sb_buf_span(&out));
     sb_buf_free(&out);
     return answer;
 }
@@ -562,10 +493,10 @@ static struct sb_span args_of(const char *name, const char *op)
     struct sb_buf out = {0};
     struct sb_request request;
 
-    assert_int_equal(sb_request_decode(example(name), &request, NULL), 0);
+    assert_int_equal(sb_request_decode(golden_example(name), &request, NULL), 0);
     EQ(request.op, op);
     sb_request_encode(&request, &out);
-    same_value(example(name), sb_buf_span(&out));
+    same_value(golden_example(name), sb_buf_span(&out));
     sb_buf_free(&out);
     return request.args;
 }
@@ -784,17 +715,17 @@ static void notifies(void **state)
     struct sb_buf out = {0};
 
     (void)state;
-    assert_int_equal(sb_notify_decode(example("notify"), &told, NULL), 0);
+    assert_int_equal(sb_notify_decode(golden_example("notify"), &told, NULL), 0);
     assert_true(told.hello);
     sb_notify_encode(&told, &out);
-    same_again(example("notify"), &out);
-    assert_int_equal(sb_notify_decode(example("notify-changes"), &told, NULL), 0);
+    same_again(golden_example("notify"), &out);
+    assert_int_equal(sb_notify_decode(golden_example("notify-changes"), &told, NULL), 0);
     assert_false(told.hello);
     EQ(told.user, "user-123");
     EQ(told.table, "projects");
     assert_int_equal(told.version, 12);
     sb_notify_encode(&told, &out);
-    same_again(example("notify-changes"), &out);
+    same_again(golden_example("notify-changes"), &out);
 }
 
 /* ---- the rest has no codec: that they are what they say ---- */
@@ -817,7 +748,7 @@ static void other_messages(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        struct sb_span object = value_of(example(others[i].name));
+        struct sb_span object = value_of(golden_example(others[i].name));
 
         assert_int_equal(sb_message_kind(object, &kind, NULL), 0);
         assert_int_equal(kind, others[i].kind);
@@ -832,10 +763,10 @@ static void other_messages(void **state)
 static void every_example_was_looked_at(void **state)
 {
     (void)state;
-    assert_true(example_count > 0);
-    for (size_t i = 0; i < example_count; i++)
-        if (!examples[i].used)
-            fail_msg("no test looks at the example %s", examples[i].name);
+    assert_true(golden.count > 0);
+    for (size_t i = 0; i < golden.count; i++)
+        if (!golden.examples[i].used)
+            fail_msg("no test looks at the example %s", golden.examples[i].name);
 }
 
 static void every_example_survives_gzip(void **state)
@@ -843,13 +774,13 @@ static void every_example_survives_gzip(void **state)
     struct sb_gzip *gzip = sb_gzip_new(1);
 
     (void)state;
-    for (size_t i = 0; i < example_count; i++) {
+    for (size_t i = 0; i < golden.count; i++) {
         struct sb_buf packed = {0}, out = {0};
 
-        sb_gzip_pack(gzip, examples[i].text, &packed);
+        sb_gzip_pack(gzip, golden.examples[i].text, &packed);
         assert_int_equal(
             sb_gzip_unpack(gzip, sb_buf_span(&packed), SB_PAYLOAD_MAX_BYTES, &out, NULL), 0);
-        assert_true(sb_span_eq(sb_buf_span(&out), examples[i].text));
+        assert_true(sb_span_eq(sb_buf_span(&out), golden.examples[i].text));
         sb_buf_free(&packed);
         sb_buf_free(&out);
     }
@@ -860,7 +791,7 @@ static void the_table_of_codes_is_complete(void **state)
 {
     static const char *const classes[] = {
         [SB_RETRY] = "retry", [SB_REJECT] = "reject", [SB_FATAL] = "fatal"};
-    const char *table = strstr(page, "\n## 8. ");
+    const char *table = strstr(golden.page, "\n## 8. ");
     size_t rows = 0;
 
     (void)state;
@@ -913,5 +844,5 @@ int main(void)
         cmocka_unit_test(every_example_was_looked_at),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, golden_setup, golden_teardown);
 }
