@@ -48,11 +48,11 @@ static void answer_waited(struct agent *agent, const struct agent_wait *wait, co
     agent_answer(agent, wait->client, &json);
 }
 
-static void answer_from(struct agent *agent, struct agent_wait *wait, const struct answer *answer)
+static void answer_from(struct agent *agent, const struct agent_wait *wait,
+                        const struct answer *answer)
 {
     bool good = answer->result == SB_RESULT_STORED || answer->result == SB_RESULT_DUPLICATE;
 
-    wait->used = false;
     answer_waited(agent, wait, sb_result_name(answer->result), good, false,
                   good ? "synced" : answer->reason, answer->at);
 }
@@ -75,10 +75,12 @@ void agent_control_settled(void *ctx, const char *epoch, const char *stream, uin
     for (int i = 0; i < AGENT_WAITS_MAX; i++) {
         struct agent_wait *wait = &agent->waits[i];
 
-        if (wait->used && wait->kind == WAIT_SETTLED && wait->receipt.seq >= lo &&
-            wait->receipt.seq <= hi && strcmp(wait->receipt.epoch, epoch) == 0 &&
-            strcmp(wait->stream, stream) == 0)
-            answer_from(agent, wait, &answer);
+        if (!wait->used || wait->kind != WAIT_SETTLED || wait->receipt.seq < lo ||
+            wait->receipt.seq > hi || strcmp(wait->receipt.epoch, epoch) != 0 ||
+            strcmp(wait->stream, stream) != 0)
+            continue;
+        wait->used = false;
+        answer_from(agent, wait, &answer);
     }
 }
 
@@ -195,18 +197,6 @@ void agent_control_commit(struct agent *agent, struct sb_now now)
 
 /* ---- wait: for a number that another process enqueued ---- */
 
-/* NULL = unknown here, as numbers of a stream that never had a record are. */
-static const struct lane *lane_of(const struct agent *agent, const struct agent_wait *wait)
-{
-    const struct lanes *lanes = edge_lanes(agent->edge);
-
-    for (size_t i = 0; i < lanes->count; i++)
-        if (strcmp(lanes->at[i].epoch, wait->receipt.epoch) == 0 &&
-            strcmp(lanes->at[i].name, wait->stream) == 0)
-            return &lanes->at[i];
-    return NULL;
-}
-
 struct refusal {
     const struct agent_wait *wait;
     struct sb_buf reason;
@@ -249,7 +239,8 @@ static void answer_refused(struct agent *agent, const struct lane *lane,
 /* False when nobody has answered it yet. */
 static bool answer_settled(struct agent *agent, struct agent_wait *wait)
 {
-    const struct lane *lane = lane_of(agent, wait);
+    const struct lane *lane =
+        lanes_find_named(edge_lanes(agent->edge), wait->receipt.epoch, wait->stream);
     const struct answer *answer;
 
     if (lane == NULL || !sb_ranges_has(&lane->settled, wait->receipt.seq))

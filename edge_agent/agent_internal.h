@@ -128,9 +128,9 @@ void agent_answer_error(struct agent *agent, uint64_t client, const struct sb_er
 /* NULL when all places are taken: then the caller has been answered so. */
 struct agent_wait *agent_wait_new(struct agent *agent, enum agent_wait_kind kind, uint64_t client,
                                   int64_t timeout_ms);
-/* Members of a call: characters into out, false where there is no such text; seconds as ms, 0 where
- * there are none, a day where there are more. */
 #define AGENT_WAIT_MAX_S INT64_C(86400)
+/* Members of a call: characters into out, false where there is no such text; seconds as ms, 0 where
+ * there are none, AGENT_WAIT_MAX_S of them where there are more. */
 bool agent_call_text(struct sb_span object, const char *key, struct sb_buf *out);
 int64_t agent_call_seconds(struct sb_span object, const char *key);
 

@@ -32,7 +32,7 @@ struct lane *lanes_find(struct lanes *lanes, int64_t s)
     return NULL;
 }
 
-struct lane *lanes_find_named(struct lanes *lanes, const char *epoch, const char *stream)
+struct lane *lanes_find_named(const struct lanes *lanes, const char *epoch, const char *stream)
 {
     for (size_t i = 0; i < lanes->count; i++)
         if (strcmp(lanes->at[i].epoch, epoch) == 0 && strcmp(lanes->at[i].name, stream) == 0)

@@ -45,7 +45,7 @@ int lanes_load(struct lanes *lanes, struct outbox *ob, struct sb_err *err);
 int lanes_refresh(struct lanes *lanes, struct outbox *ob, struct sb_err *err);
 
 struct lane *lanes_find(struct lanes *lanes, int64_t s);
-struct lane *lanes_find_named(struct lanes *lanes, const char *epoch, const char *stream);
+struct lane *lanes_find_named(const struct lanes *lanes, const char *epoch, const char *stream);
 
 uint64_t lane_made(const struct lane *lane);
 uint64_t lane_pending(const struct lane *lane);

@@ -40,14 +40,21 @@ static int add_bytes(struct outbox *ob, int64_t s, int64_t gone, struct sb_err *
     return outbox_run(ob, stmt, "outbox: bytes", err);
 }
 
-static int delete_row(struct outbox *ob, int64_t key, struct sb_err *err)
+/* A statement with one number. */
+static int run_with(struct outbox *ob, enum outbox_query query, int64_t value, const char *what,
+                    struct sb_err *err)
 {
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_ROW_DELETE, err);
+    sqlite3_stmt *stmt = outbox_stmt(ob, query, err);
 
     if (stmt == NULL)
         return -(int)SB_EIO;
-    sqlite3_bind_int64(stmt, 1, key);
-    return outbox_run(ob, stmt, "outbox: delete", err);
+    sqlite3_bind_int64(stmt, 1, value);
+    return outbox_run(ob, stmt, what, err);
+}
+
+static int delete_row(struct outbox *ob, int64_t key, struct sb_err *err)
+{
+    return run_with(ob, Q_ROW_DELETE, key, "outbox: delete", err);
 }
 
 /* ---- one record of a chunk, copied out ---- */
@@ -148,12 +155,7 @@ static struct sb_span optional(const struct sb_buf *buf, bool has)
  * by addresses or serial numbers: kept for good, they would fill the file. */
 static int drop_fields(struct outbox *ob, int64_t f, struct sb_err *err)
 {
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_FIELDS_DROP, err);
-
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    sqlite3_bind_int64(stmt, 1, f);
-    return outbox_run(ob, stmt, "outbox: fields", err);
+    return run_with(ob, Q_FIELDS_DROP, f, "outbox: fields", err);
 }
 
 /* ---- dead letter ---- */
@@ -306,12 +308,7 @@ static int read_letter(struct outbox *ob, int64_t id, int64_t s, uint64_t seq,
 
 static int delete_letter(struct outbox *ob, int64_t id, struct sb_err *err)
 {
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_DEAD_DROP, err);
-
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    sqlite3_bind_int64(stmt, 1, id);
-    return outbox_run(ob, stmt, "outbox: dead letter", err);
+    return run_with(ob, Q_DEAD_DROP, id, "outbox: dead letter", err);
 }
 
 int outbox_dead_revive(struct outbox *ob, int64_t s, uint64_t seq, struct sb_err *err)
@@ -384,12 +381,7 @@ static int enqueue_anew(struct outbox *ob, const struct letter *letter, struct s
 
 static int flag_letter(struct outbox *ob, int64_t id, struct sb_err *err)
 {
-    sqlite3_stmt *stmt = outbox_stmt(ob, Q_DEAD_FLAG, err);
-
-    if (stmt == NULL)
-        return -(int)SB_EIO;
-    sqlite3_bind_int64(stmt, 1, id);
-    return outbox_run(ob, stmt, "outbox: dead letter", err);
+    return run_with(ob, Q_DEAD_FLAG, id, "outbox: dead letter", err);
 }
 
 int outbox_dead_retry(struct outbox *ob, int64_t id, struct sb_now now, struct sb_err *err)
